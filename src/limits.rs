@@ -1,0 +1,160 @@
+//! Every number that bounds something, with its reason.
+//!
+//! Sizes are bytes, durations are wall time. A limit that a site may change is a default here and a key in
+//! the configuration; the others protect memory or correctness and are not for tuning.
+
+use std::time::Duration;
+
+// --- listening -------------------------------------------------------------------------------------
+
+/// Connections open at once, over all cores: below half of the usual 10,000 file descriptors of a service.
+pub const CONNECTIONS: usize = 4_096;
+/// Connections from one peer address: one payer's pool fits, one broken client cannot take the rest.
+pub const CONNECTIONS_PER_PEER: usize = 256;
+/// Connections the kernel may queue while accept is busy.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+/// Time for the TLS handshake; tokio-rustls has no deadline of its own.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time from the end of one message (or the handshake) to the complete head of the next HTTP/1 request.
+/// Bounds the head as a whole, because an inactivity timer is beaten by one byte now and then.
+pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
+/// An idle keep-alive connection is closed after this time; longer than the EHR's own pools keep theirs.
+pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
+/// A connection is retired after this age, so that certificate and policy rotation reaches every peer.
+pub const CONNECTION_AGE: Duration = Duration::from_secs(3_600);
+/// Request head: long granular scopes in a token still fit, a header flood does not.
+pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
+/// Header fields in one request; hyper refuses the 101st.
+pub const REQUEST_HEADERS: usize = 100;
+/// Request target; longer searches use `POST [type]/_search`.
+pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
+/// Body of `POST [type]/_search`: thousands of identifiers fit; HAPI drops what lies past 2 MB silently.
+pub const SEARCH_FORM_BYTES: usize = 256 * 1024;
+/// Silence allowed between two pieces of a request body.
+pub const BODY_IDLE: Duration = Duration::from_secs(15);
+/// Time for a whole request body.
+pub const BODY_TOTAL: Duration = Duration::from_secs(60);
+/// Read and write buffer of a connection: measured, no processor cost against hyper's 400 KiB default.
+pub const CONNECTION_BUFFER: usize = 64 * 1024;
+/// Streams of one HTTP/2 connection.
+pub const H2_STREAMS: u32 = 100;
+/// Flow-control window of one HTTP/2 stream: requests are small.
+pub const H2_STREAM_WINDOW: u32 = 64 * 1024;
+/// Flow-control window of one HTTP/2 connection.
+pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Interval of HTTP/2 PING to find dead peers, and how long an answer may take.
+pub const H2_PING: Duration = Duration::from_secs(20);
+/// See [`H2_PING`].
+pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Exchanges in flight on one core before new ones are refused with 503.
+pub const IN_FLIGHT_PER_CORE: usize = 512;
+/// Time for what is in flight to finish after SIGTERM: below the 30 s after which orchestrators kill.
+pub const DRAIN: Duration = Duration::from_secs(25);
+/// Time a client may take to accept the next piece of an answer.
+pub const RESPONSE_STALL: Duration = Duration::from_secs(30);
+
+// --- understanding ---------------------------------------------------------------------------------
+
+/// Search parameters in one request.
+pub const SEARCH_PARAMETERS: usize = 64;
+/// Values in the OR-list of one parameter.
+pub const SEARCH_VALUES: usize = 256;
+/// Bytes of one parameter value, decoded.
+pub const SEARCH_VALUE_BYTES: usize = 2 * 1024;
+/// Life of a sealed page link: a payer that pauses longer searches again.
+pub const PAGE_LINK_LIFE: Duration = Duration::from_secs(15 * 60);
+/// A sealed page link, encoded; some clients stop at 2 KB URLs.
+pub const PAGE_LINK_BYTES: usize = 1_500;
+
+// --- JSON ------------------------------------------------------------------------------------------
+
+/// Nesting of a JSON document: FHIR's deepest real resources stay below 30.
+pub const JSON_DEPTH: usize = 64;
+/// Values in one JSON document (or in one entry of a streamed Bundle).
+pub const JSON_VALUES: usize = 250_000;
+
+// --- identity --------------------------------------------------------------------------------------
+
+/// A bearer token, encoded.
+pub const TOKEN_BYTES: usize = 16 * 1024;
+/// Verified tokens remembered, by SHA-256 of the token.
+pub const TOKEN_CACHE: u64 = 10_000;
+/// A verified token is looked at anew after this time, whatever its `exp`.
+pub const TOKEN_CACHE_LIFE: Duration = Duration::from_secs(60);
+/// Clocks of issuer and gateway may differ by this much.
+pub const CLOCK_SKEW_SECONDS: i64 = 5;
+/// A key set is fetched again after this time where its `Cache-Control` says nothing longer.
+pub const KEY_SET_LIFE: Duration = Duration::from_secs(300);
+/// An unknown `kid` causes at most one fetch in this time, however many tokens carry one.
+pub const KEY_SET_REFRESH: Duration = Duration::from_secs(60);
+/// A key set document.
+pub const KEY_SET_BYTES: usize = 64 * 1024;
+/// Time to fetch a key set.
+pub const KEY_SET_FETCH: Duration = Duration::from_secs(3);
+
+// --- policy ----------------------------------------------------------------------------------------
+
+/// Time for one evaluation. Checked again afterwards, because one built-in call cannot be interrupted.
+pub const POLICY_TIME: Duration = Duration::from_millis(50);
+/// Input document of one evaluation.
+pub const POLICY_INPUT_BYTES: usize = 1024 * 1024;
+/// Instructions of the fast engine for one evaluation; the reference engine is bounded by time alone.
+pub const POLICY_INSTRUCTIONS: usize = 100_000;
+/// Decisions remembered, by policy revision and input.
+pub const DECISION_CACHE: u64 = 50_000;
+/// A decision is taken anew after this time, even for the same input.
+pub const DECISION_CACHE_LIFE: Duration = Duration::from_secs(60);
+/// Facts about patients (Coverage, Consent) remembered.
+pub const FACT_CACHE: u64 = 50_000;
+/// Facts are fetched anew after this time: the bound on how long a revoked consent still counts.
+pub const FACT_CACHE_LIFE: Duration = Duration::from_secs(30);
+/// Patients that one search may name.
+pub const PATIENTS_PER_SEARCH: usize = 50;
+
+// --- EHR -------------------------------------------------------------------------------------------
+
+/// Time to open a connection to the EHR, TLS included.
+pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(2);
+/// Time from the request to the head of the EHR's answer.
+pub const UPSTREAM_HEAD: Duration = Duration::from_secs(15);
+/// Silence allowed between two pieces of the EHR's answer.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(15);
+/// Time for the whole of the EHR's answer.
+pub const UPSTREAM_TOTAL: Duration = Duration::from_secs(120);
+/// Idle connections kept per core, and for how long: shorter than any EHR's own keep-alive.
+pub const UPSTREAM_POOL: usize = 64;
+/// See [`UPSTREAM_POOL`].
+pub const UPSTREAM_POOL_IDLE: Duration = Duration::from_secs(30);
+/// Connections to the EHR at once, per core.
+pub const UPSTREAM_CONNECTIONS: usize = 256;
+/// Header block of an answer.
+pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
+/// Answers up to this size are held whole and filtered in one piece; larger ones go entry by entry.
+pub const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
+/// A single resource read by id, which cannot be filtered before it is complete.
+pub const RESOURCE_BYTES: usize = 4 * 1024 * 1024;
+/// One entry of a streamed Bundle.
+pub const ENTRY_BYTES: usize = 4 * 1024 * 1024;
+/// A streamed answer as a whole.
+pub const STREAMED_ANSWER_BYTES: u64 = 1024 * 1024 * 1024;
+/// Filtered bytes gathered before they are handed to the connection.
+pub const STREAM_FRAME_BYTES: usize = 32 * 1024;
+/// The target of an upstream search as GET; longer ones are sent as a form.
+pub const UPSTREAM_TARGET_BYTES: usize = 4 * 1024;
+/// Entries asked of the EHR for one page, where neither client nor policy says less.
+pub const PAGE_COUNT: u32 = 100;
+/// Answers of the EHR kept in memory, in bytes, over all cores.
+pub const ANSWER_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+// --- audit -----------------------------------------------------------------------------------------
+
+/// Exchanges whose record is reserved and not yet durable; beyond it new ones are refused with 503.
+pub const AUDIT_OUTSTANDING: usize = 1_024;
+/// One audit record, encoded.
+pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
+/// Records made durable by one `fdatasync`.
+pub const AUDIT_BATCH: usize = 256;
+/// Size of one segment of the log.
+pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
+/// Space written ahead of the log, so that a full disk is known before the EHR is asked.
+pub const AUDIT_HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
