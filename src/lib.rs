@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod fhir;
 pub mod id;
 pub mod limits;

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Writes definitions.tsv from HL7's R4 search-parameters.json (FHIR 4.0.1).
 
-    python3 definitions.py search-parameters.json > definitions.tsv
+    python3 definitions.py search-parameters.json compartmentdefinition-patient.json > definitions.tsv
+
+The first line names every concrete resource type (R4's Patient compartment lists them all but Parameters).
 
 One line per (resource type, search parameter) that the gateway can evaluate by itself:
 type, name, kind, reference targets (or -), element paths joined by ';'. Left out, and so refused by
 name at run time: composite and special parameters, and expressions that need more than a path
-(indexes, 'exists'). A path step 'telecom[system=phone]' keeps the repetitions whose 'system' is 'phone'.
+(indexes, 'exists'), and 'phonetic', whose matching R4 leaves open. A path step 'telecom[system=phone]' keeps the repetitions whose 'system' is 'phone'.
 """
 import json
 import re
@@ -46,7 +48,7 @@ def main():
             types.add(base)
             parts = [p for p in parameter["expression"].split("|") if re.match(r"\s*\(?" + base + r"\.", p)]
             found = [step_path(p, base) for p in parts]
-            if not found or None in found:
+            if not found or None in found or parameter["code"] == "phonetic":
                 continue
             narrowed = [t for _, t in found if t]
             targets = narrowed or parameter.get("target", [])
@@ -55,7 +57,10 @@ def main():
             if kind == "reference" and len(targets) > 100:
                 targets = ["Resource"]
             rows[base, parameter["code"]] = (kind, ",".join(targets) or "-", ";".join(dict.fromkeys(p for p, _ in found)))
-    out = ["# R4 (4.0.1) search parameters: type, name, kind, targets, paths. Written by definitions.py."]
+    listed = json.load(open(sys.argv[2]))["resource"]
+    names = sorted({"Parameters", *(r["code"] for r in listed), *types} - {"Resource", "DomainResource"})
+    out = ["@\t" + ",".join(names)]
+    out += ["# R4 (4.0.1) search parameters: type, name, kind, targets, paths. Written by definitions.py."]
     out += ["\t".join((*key, *row)) for key, row in sorted(rows.items())]
     print("\n".join(out))
 

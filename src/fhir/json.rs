@@ -1,0 +1,269 @@
+//! JSON as FHIR needs it read: order, number text and positions kept, ambiguity refused.
+//!
+//! Takes: bytes. Gives: a [`Document`], an index over those bytes that is walked without allocating.
+//! Guarantees: RFC 8259 grammar, valid UTF-8, paired surrogates, unique member names, bounded depth and
+//! number of values; a slice of the text is exactly what the sender wrote (`6.30` stays `6.30`).
+//! Refuses: duplicate or escaped member names (FHIR element names need no escapes, so an escaped one is
+//! a disguise), anything after the end of the document.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+/// Why bytes are not an acceptable JSON document. Carries positions, never content.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum JsonError {
+    /// Nesting beyond [`crate::limits::JSON_DEPTH`].
+    #[error("nested too deeply at byte {0}")]
+    Depth(usize),
+    /// A member name occurs twice in one object.
+    #[error("member name repeated at byte {0}")]
+    Duplicate(usize),
+    /// A member name is written with an escape.
+    #[error("member name written with an escape at byte {0}")]
+    EscapedName(usize),
+    /// The bytes end inside the document.
+    #[error("ends before it is complete")]
+    Incomplete,
+    /// Not JSON.
+    #[error("not json at byte {0}")]
+    Syntax(usize),
+    /// Something follows the document.
+    #[error("text after the end at byte {0}")]
+    Trailing(usize),
+    /// More values than [`crate::limits::JSON_VALUES`], or more than 4 GiB of text.
+    #[error("too many values")]
+    Values,
+    /// A string holds an escape that is no character, such as a lone surrogate.
+    #[error("impossible escape at byte {0}")]
+    Escape(usize),
+    /// Not UTF-8.
+    #[error("not utf-8")]
+    Utf8,
+}
+
+/// The kind of a JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `[…]`
+    Array,
+    /// `true` or `false`
+    Boolean,
+    /// `null`
+    Null,
+    /// A number, in any form RFC 8259 allows.
+    Number,
+    /// `{…}`
+    Object,
+    /// A string.
+    String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    start: u32,
+    end: u32,
+    /// Index of the first node after this subtree.
+    next: u32,
+    kind: Kind,
+    /// For strings: whether the text holds a backslash.
+    escaped: bool,
+}
+
+/// Memory for the index of one document after another.
+#[derive(Debug, Default)]
+pub struct Tape {
+    nodes: Vec<Node>,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the one document that `bytes` must be, white space around it allowed.
+    pub fn read<'t>(&'t mut self, bytes: &'t [u8]) -> Result<Document<'t>, JsonError> {
+        let end = read::document(bytes, 0, &mut self.nodes)?;
+        if let Some(extra) = read::skip_space(bytes, end).filter(|at| *at < bytes.len()) {
+            return Err(JsonError::Trailing(extra));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
+        Ok(Document { text, nodes: &self.nodes })
+    }
+
+    /// Reads the document that begins at the first byte of `bytes` that is not white space, and tells where it ends.
+    ///
+    /// [`JsonError::Incomplete`] means that more bytes may complete it.
+    pub fn read_first<'t>(&'t mut self, bytes: &'t [u8]) -> Result<(Document<'t>, usize), JsonError> {
+        let end = read::document(bytes, 0, &mut self.nodes)?;
+        let text = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| JsonError::Utf8)?;
+        Ok((Document { text, nodes: &self.nodes }, end))
+    }
+}
+
+/// One document and its index.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'d> {
+    text: &'d str,
+    nodes: &'d [Node],
+}
+
+impl<'d> Document<'d> {
+    /// The outermost value.
+    pub fn root(self) -> Value<'d> {
+        Value { document: self, at: 0 }
+    }
+
+    /// The text that was read.
+    pub fn text(self) -> &'d str {
+        self.text
+    }
+
+    fn node(self, at: usize) -> Option<&'d Node> {
+        self.nodes.get(at)
+    }
+
+    fn slice(self, node: &Node) -> &'d str {
+        self.text.get(node.start as usize..node.end as usize).unwrap_or_default()
+    }
+}
+
+/// One value of a document.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'d> {
+    document: Document<'d>,
+    at: usize,
+}
+
+impl<'d> Value<'d> {
+    /// What kind of value this is.
+    pub fn kind(self) -> Kind {
+        self.document.node(self.at).map_or(Kind::Null, |node| node.kind)
+    }
+
+    /// The text as the sender wrote it, quotes included.
+    pub fn raw(self) -> &'d str {
+        self.document.node(self.at).map_or("", |node| self.document.slice(node))
+    }
+
+    /// The string, with escapes resolved; `None` for other kinds.
+    pub fn text(self) -> Option<Cow<'d, str>> {
+        let node = self.document.node(self.at).filter(|node| node.kind == Kind::String)?;
+        let inner = self.document.text.get(node.start as usize + 1..(node.end as usize).checked_sub(1)?)?;
+        Some(if node.escaped { Cow::Owned(read::unescape(inner)) } else { Cow::Borrowed(inner) })
+    }
+
+    /// The boolean, `None` for other kinds.
+    pub fn boolean(self) -> Option<bool> {
+        (self.kind() == Kind::Boolean).then(|| self.raw() == "true")
+    }
+
+    /// The member of this name; `None` where there is none or this is no object.
+    pub fn get(self, name: &str) -> Option<Value<'d>> {
+        self.members().find(|member| member.name == name).map(|member| member.value)
+    }
+
+    /// The members of an object, in order; none for other kinds.
+    pub fn members(self) -> Members<'d> {
+        let object = self.document.node(self.at).filter(|node| node.kind == Kind::Object);
+        let (at, end) = object.map_or((0, 0), |node| (self.at + 1, node.next as usize));
+        Members { document: self.document, at, end }
+    }
+
+    /// The items of an array, in order; none for other kinds.
+    pub fn items(self) -> Items<'d> {
+        let array = self.document.node(self.at).filter(|node| node.kind == Kind::Array);
+        let (at, end) = array.map_or((0, 0), |node| (self.at + 1, node.next as usize));
+        Items { document: self.document, at, end }
+    }
+
+    /// The items of an array, or this value itself: FHIR paths look through repetitions.
+    pub fn each(self) -> Items<'d> {
+        match self.kind() {
+            Kind::Array => self.items(),
+            _ => Items { document: self.document, at: self.at, end: self.at + 1 },
+        }
+    }
+}
+
+/// A member of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'d> {
+    /// The name, which holds no escapes.
+    pub name: &'d str,
+    /// The value.
+    pub value: Value<'d>,
+    /// Name, colon and value as the sender wrote them.
+    pub raw: &'d str,
+}
+
+/// See [`Value::members`].
+#[derive(Clone, Debug)]
+pub struct Members<'d> {
+    document: Document<'d>,
+    at: usize,
+    end: usize,
+}
+
+impl<'d> Iterator for Members<'d> {
+    type Item = Member<'d>;
+
+    fn next(&mut self) -> Option<Member<'d>> {
+        if self.at >= self.end {
+            return None;
+        }
+        let name = self.document.node(self.at)?;
+        let node = self.document.node(self.at + 1)?;
+        let value = Value { document: self.document, at: self.at + 1 };
+        self.at = node.next as usize;
+        let text = self.document.text;
+        Some(Member {
+            name: text.get(name.start as usize + 1..(name.end as usize).checked_sub(1)?)?,
+            value,
+            raw: text.get(name.start as usize..node.end as usize)?,
+        })
+    }
+}
+
+/// See [`Value::items`].
+#[derive(Clone, Debug)]
+pub struct Items<'d> {
+    document: Document<'d>,
+    at: usize,
+    end: usize,
+}
+
+impl<'d> Iterator for Items<'d> {
+    type Item = Value<'d>;
+
+    fn next(&mut self) -> Option<Value<'d>> {
+        if self.at >= self.end {
+            return None;
+        }
+        let value = Value { document: self.document, at: self.at };
+        self.at = self.document.node(self.at)?.next as usize;
+        Some(value)
+    }
+}
+
+/// Writes `text` as a JSON string, quotes included.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            control if control < ' ' => out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes()),
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}

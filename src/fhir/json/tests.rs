@@ -1,0 +1,98 @@
+use super::*;
+
+fn refused(text: &str) -> JsonError {
+    Tape::new().read(text.as_bytes()).unwrap_err()
+}
+
+#[test]
+fn walks_members_in_order_and_keeps_number_text() {
+    let text = r#" {"a": [1, {"b": 6.30}], "c": "x", "d": null, "e": true} "#;
+    let mut tape = Tape::new();
+    let root = tape.read(text.as_bytes()).unwrap().root();
+    let names: Vec<_> = root.members().map(|member| member.name).collect();
+    assert_eq!(names, ["a", "c", "d", "e"]);
+    let items: Vec<_> = root.get("a").unwrap().items().map(Value::raw).collect();
+    assert_eq!(items, ["1", r#"{"b": 6.30}"#]);
+    assert_eq!(root.get("a").unwrap().items().nth(1).unwrap().get("b").unwrap().raw(), "6.30");
+    assert_eq!(root.get("c").unwrap().text().unwrap(), "x");
+    assert_eq!(root.get("e").unwrap().boolean(), Some(true));
+    assert_eq!(root.get("d").unwrap().kind(), Kind::Null);
+    assert_eq!(root.members().nth(1).unwrap().raw, r#""c": "x""#);
+    assert!(root.get("z").is_none());
+}
+
+#[test]
+fn resolves_escapes_in_values_and_refuses_them_in_names() {
+    let mut tape = Tape::new();
+    let root = tape.read(br#"{"a":"\u0041\n\"\\\/\ud83d\ude00e"}"#).unwrap().root();
+    assert_eq!(root.get("a").unwrap().text().unwrap(), "A\n\"\\/\u{1F600}e");
+    assert!(matches!(refused(r#"{"\u0061":1}"#), JsonError::EscapedName(_)));
+}
+
+#[test]
+fn refuses_duplicates_anywhere() {
+    assert!(matches!(refused(r#"{"a":1,"b":2,"a":3}"#), JsonError::Duplicate(_)));
+    assert!(matches!(refused(r#"{"x":[{"meta":{},"meta":{}}]}"#), JsonError::Duplicate(_)));
+    let many: Vec<_> = (0..200).map(|n| format!("\"k{n}\":[{{\"k{n}\":1}}]")).collect();
+    let mut tape = Tape::new();
+    assert!(tape.read(format!("{{{}}}", many.join(",")).as_bytes()).is_ok());
+    assert!(matches!(refused(&format!("{{{},\"k77\":1}}", many.join(","))), JsonError::Duplicate(_)));
+}
+
+#[test]
+fn refuses_what_is_not_json() {
+    for bad in [
+        "{a:1}",
+        "[1,]",
+        "{\"a\":1,}",
+        "[01]",
+        "[1.]",
+        "[+1]",
+        "[.5]",
+        "[NaN]",
+        "['a']",
+        "[tru]",
+        "[\"\t\"]",
+        "}",
+        "[1 2]",
+    ] {
+        assert!(matches!(refused(bad), JsonError::Syntax(_)), "{bad}");
+    }
+    assert!(matches!(refused(r#"["\ud800"]"#), JsonError::Escape(_)));
+    assert!(matches!(refused(r#"["\udc00"]"#), JsonError::Escape(_)));
+    assert!(matches!(refused(r#"["\ud800\u0041"]"#), JsonError::Escape(_)));
+    assert!(matches!(refused(r#"["\x41"]"#), JsonError::Escape(_)));
+    assert!(matches!(refused("{} x"), JsonError::Trailing(3)));
+    assert_eq!(Tape::new().read(b"[\"\xff\"]").unwrap_err(), JsonError::Utf8);
+}
+
+#[test]
+fn every_proper_prefix_is_incomplete() {
+    let text = r#"{"a":[1.5e3,-0,"\u00e9\ud83d\ude00",true,null],"bcdefghijkl":{"c":"long enough for two words"}}"#;
+    let mut tape = Tape::new();
+    for end in 0..text.len() {
+        assert_eq!(tape.read_first(&text.as_bytes()[..end]).unwrap_err(), JsonError::Incomplete, "{end}");
+    }
+    let followed = format!("{text},{{");
+    assert_eq!(tape.read_first(followed.as_bytes()).unwrap().1, text.len());
+}
+
+#[test]
+fn bounds_depth_and_values() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(Tape::new().read(nested(crate::limits::JSON_DEPTH).as_bytes()).is_ok());
+    assert!(matches!(refused(&nested(crate::limits::JSON_DEPTH + 1)), JsonError::Depth(_)));
+    let wide = |values: usize| format!("[{}]", vec!["1"; values - 1].join(","));
+    assert!(Tape::new().read(wide(crate::limits::JSON_VALUES).as_bytes()).is_ok());
+    assert_eq!(refused(&wide(crate::limits::JSON_VALUES + 1)), JsonError::Values);
+}
+
+#[test]
+fn writes_strings_that_read_back() {
+    let text = "a\"\\\n\r\t\u{1}\u{1F600}é";
+    let mut out = Vec::new();
+    write_string(text, &mut out);
+    let wrapped = format!("[{}]", String::from_utf8(out).unwrap());
+    let mut tape = Tape::new();
+    assert_eq!(tape.read(wrapped.as_bytes()).unwrap().root().items().next().unwrap().text().unwrap(), text);
+}
