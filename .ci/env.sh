@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by every script here. CI: this folder. W: where all state lives (jars, packages, databases, keys); never inside the repository.
 CI=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 W=${PORTCULLIS_CI_WORK:-$HOME/.cache/portcullis-ci}

@@ -4,7 +4,10 @@
 //! Guarantees: no I/O and no clock; what is parsed here can be re-serialised without loss.
 //! Refuses: what is not R4 (<http://hl7.org/fhir/R4>).
 
+pub mod date;
 pub mod json;
 pub mod name;
-
+pub mod path;
+pub mod reference;
 pub mod search;
+pub mod subject;

@@ -1,4 +1,20 @@
-//! FHIR search: what a parameter means, and whether a resource matches it.
+//! FHIR search (R4 3.1.1): parameters understood, written back, and evaluated on a resource.
+//!
+//! Takes: a resource type and one `name[:modifier]=value` pair. Gives: a [`Criterion`], an AND-member of a
+//! search whose values are ORed. Guarantees: the criterion that is sent to the EHR is the criterion that
+//! its answer is judged by; both come from one parsed value. Refuses: parameters, modifiers, prefixes and
+//! values that it cannot evaluate itself, by name.
+
+mod criterion;
+pub(crate) mod definition;
+mod evaluate;
+mod operand;
+#[cfg(test)]
+mod tests;
+
+pub use criterion::{Criterion, Modifier, SearchError};
+pub use definition::{Definition, ParameterKind, lookup, names};
+pub use operand::{Operand, Prefix};
 
 /// The generated table of R4 search parameters; see `definitions.py` beside it.
 pub(crate) const DEFINITIONS: &str = include_str!("search/definitions.tsv");

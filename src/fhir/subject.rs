@@ -1,0 +1,169 @@
+//! Whose record a resource is.
+//!
+//! Takes: a resource. Gives: [`Subject`]. Guarantees: judged by one rule per type, the element behind the
+//! type's `patient` search parameter (R4), never by compartment, which also holds records about others.
+//! Refuses: to guess. A logical, contained, foreign or missing reference is [`Subject::Unprovable`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::fhir::json::Value;
+use crate::fhir::name::{Id, ResourceType};
+use crate::fhir::path::Path;
+use crate::fhir::reference::Reference;
+use crate::fhir::search::definition;
+
+/// Parameters that name the one patient a record is about, in order of preference.
+const SUBJECT_PARAMETERS: &[&str] = &["patient", "subject", "individual"];
+
+/// Types whose `patient` parameter is about many parties, not about whose record it is.
+const NO_SINGLE_SUBJECT: &[&str] = &["AuditEvent", "Group", "Person", "Provenance"];
+
+static RULES: LazyLock<HashMap<ResourceType, Rule>> = LazyLock::new(|| {
+    let rule = |resource_type: ResourceType| {
+        if resource_type.as_str() == "Patient" {
+            return Some((resource_type, Rule { parameter: "_id", paths: Vec::new() }));
+        }
+        if NO_SINGLE_SUBJECT.contains(&resource_type.as_str()) {
+            return None;
+        }
+        SUBJECT_PARAMETERS.iter().find_map(|parameter| {
+            let definition = definition::lookup(resource_type, parameter)?;
+            let about_patients = definition.targets.iter().any(|target| &**target == "Patient");
+            about_patients.then(|| (resource_type, Rule { parameter, paths: definition.paths.clone() }))
+        })
+    };
+    ResourceType::all().filter_map(rule).collect()
+});
+
+struct Rule {
+    parameter: &'static str,
+    paths: Vec<Path>,
+}
+
+/// Whose record a resource is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The record of exactly these patients (one, but for types such as Appointment).
+    Patients(Vec<Id>),
+    /// The type has no patient: Practitioner, Organization, Medication.
+    NotPatientData,
+    /// The type is patient data, and nothing in it proves whose.
+    Unprovable,
+}
+
+/// The search parameter that restricts this type to patients: `patient`, `subject`, `_id` for Patient;
+/// `None` for types that are not patient data.
+pub fn parameter(resource_type: ResourceType) -> Option<&'static str> {
+    RULES.get(&resource_type).map(|rule| rule.parameter)
+}
+
+/// The outermost element that names the patient; redaction must never remove it.
+pub fn elements(resource_type: ResourceType) -> impl Iterator<Item = &'static str> {
+    RULES.get(&resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
+}
+
+/// Whether the type is about many parties and so has no rule of its own.
+pub fn is_about_many(resource_type: ResourceType) -> bool {
+    NO_SINGLE_SUBJECT.contains(&resource_type.as_str())
+}
+
+/// Whose record `resource` is.
+pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> Subject {
+    let Some(rule) = RULES.get(&resource_type) else {
+        return if is_about_many(resource_type) { Subject::Unprovable } else { Subject::NotPatientData };
+    };
+    if rule.paths.is_empty() {
+        let id = resource.get("id").and_then(Value::text).and_then(|id| Id::parse(&id).ok());
+        return id.map_or(Subject::Unprovable, |id| Subject::Patients(vec![id]));
+    }
+    let mut patients = Vec::new();
+    let mut provable = true;
+    for path in &rule.paths {
+        path.any(resource, &mut |value| {
+            match patient(value, bases) {
+                Party::Patient(id) => patients.push(id),
+                Party::Other if rule.paths.len() == 1 && path.first() != "subject" => {}
+                Party::Other | Party::Unknown => provable = false,
+            }
+            !provable
+        });
+    }
+    if provable && !patients.is_empty() { Subject::Patients(patients) } else { Subject::Unprovable }
+}
+
+enum Party {
+    Patient(Id),
+    Other,
+    Unknown,
+}
+
+/// Reads a Reference; one whose literal and logical parts could disagree about the type proves nothing.
+fn patient(value: Value<'_>, bases: &[&str]) -> Party {
+    let text = value.get("reference").and_then(Value::text);
+    let Some(reference) = text.as_deref().and_then(|text| Reference::parse(text, bases)) else { return Party::Unknown };
+    let stated = value.get("type").and_then(Value::text).unwrap_or(Cow::Borrowed(reference.resource_type.as_str()));
+    if stated != reference.resource_type.as_str() {
+        Party::Unknown
+    } else if reference.resource_type.as_str() == "Patient" {
+        Party::Patient(reference.id)
+    } else {
+        Party::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::json::Tape;
+
+    fn subject(text: &str) -> Subject {
+        let mut tape = Tape::new();
+        let root = tape.read(text.as_bytes()).unwrap().root();
+        let resource_type = ResourceType::parse(&root.get("resourceType").unwrap().text().unwrap()).unwrap();
+        of(resource_type, root, &["http://ehr/fhir"])
+    }
+
+    fn patients(ids: &[&str]) -> Subject {
+        Subject::Patients(ids.iter().map(|id| Id::parse(id).unwrap()).collect())
+    }
+
+    #[test]
+    fn one_rule_per_type() {
+        assert_eq!(subject(r#"{"resourceType":"Patient","id":"p1"}"#), patients(&["p1"]));
+        for text in [
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"}}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"http://ehr/fhir/Patient/p1"}}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1/_history/2"},"performer":[{"reference":"Patient/p2"}]}"#,
+            r#"{"resourceType":"Coverage","beneficiary":{"reference":"Patient/p1"},"subscriber":{"reference":"Patient/p2"}}"#,
+            r#"{"resourceType":"Immunization","patient":{"reference":"Patient/p1","type":"Patient"}}"#,
+            r#"{"resourceType":"ResearchSubject","individual":{"reference":"Patient/p1"}}"#,
+            r#"{"resourceType":"Appointment","participant":[{"actor":{"reference":"Patient/p1"}},{"actor":{"reference":"Practitioner/x"}}]}"#,
+        ] {
+            assert_eq!(subject(text), patients(&["p1"]), "{text}");
+        }
+        let two = r#"{"resourceType":"Appointment","participant":[{"actor":{"reference":"Patient/p1"}},{"actor":{"reference":"Patient/p2"}}]}"#;
+        assert_eq!(subject(two), patients(&["p1", "p2"]));
+        assert_eq!(subject(r#"{"resourceType":"Practitioner","id":"x"}"#), Subject::NotPatientData);
+        assert_eq!(subject(r#"{"resourceType":"Medication","id":"x"}"#), Subject::NotPatientData);
+    }
+
+    #[test]
+    fn what_proves_nothing_is_nobodys() {
+        for text in [
+            r#"{"resourceType":"Patient"}"#,
+            r#"{"resourceType":"Observation"}"#,
+            r##"{"resourceType":"Observation","subject":{"reference":"#p"}}"##,
+            r#"{"resourceType":"Observation","subject":{"reference":"Group/g1"}}"#,
+            r#"{"resourceType":"Observation","subject":{"identifier":{"value":"MRN-1"}}}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"http://other/fhir/Patient/p1"}}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1","type":"Group"}}"#,
+            r#"{"resourceType":"Observation","subject":[{"reference":"Patient/p1"},{"reference":"urn:x"}]}"#,
+            r#"{"resourceType":"Provenance","target":[{"reference":"Patient/p1"}]}"#,
+            r#"{"resourceType":"Group","member":[{"entity":{"reference":"Patient/p1"}}]}"#,
+        ] {
+            assert_eq!(subject(text), Subject::Unprovable, "{text}");
+        }
+    }
+}
