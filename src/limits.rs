@@ -158,3 +158,10 @@ pub const AUDIT_BATCH: usize = 256;
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
 /// Space written ahead of the log, so that a full disk is known before the EHR is asked.
 pub const AUDIT_HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
+
+// --- deciding --------------------------------------------------------------------------------------
+
+/// An attribution file: several million memberships.
+pub const ROSTER_BYTES: u64 = 512 * 1024 * 1024;
+/// The name of a roster, or a member id.
+pub const ROSTER_NAME_BYTES: usize = 128;
