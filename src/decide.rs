@@ -10,9 +10,15 @@ mod elements;
 mod obligations;
 mod permit;
 mod roster;
+mod scope;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use decision::DecisionError;
 pub use elements::{ElementTree, Elements, Kept};
 pub use obligations::{Obligations, Patients, Reason, TypeRule};
 pub use permit::{DecideError, Denial, Engine, Permit, Revision};
 pub use roster::{Membership, Roster, RosterError};
+pub use scope::ScopeGrant;

@@ -104,8 +104,7 @@ impl Obligations {
         cache: Duration,
     ) -> Self {
         types.sort_by_key(|(resource_type, _)| *resource_type);
-        let mut obligations =
-            Self { reasons, patients, types, labels, includes, page_cap, cache, digest: [0; 16] };
+        let mut obligations = Self { reasons, patients, types, labels, includes, page_cap, cache, digest: [0; 16] };
         obligations.digest = obligations.digested();
         obligations
     }

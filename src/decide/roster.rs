@@ -173,9 +173,7 @@ impl Roster {
     pub fn is_member(&self, roster: &str, patient: &Id, day: Date) -> bool {
         let Some(number) = self.number(roster) else { return false };
         self.of(patient).iter().any(|row| {
-            row.roster == number
-                && row.start.is_none_or(|start| start <= day)
-                && row.end.is_none_or(|end| day <= end)
+            row.roster == number && row.start.is_none_or(|start| start <= day) && row.end.is_none_or(|end| day <= end)
         })
     }
 
