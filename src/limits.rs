@@ -185,3 +185,25 @@ pub const DECISION_INCLUDES: usize = 64;
 pub const DECISION_PAGE_CAP: u32 = 1_000;
 /// The longest that a policy may let an answer be kept.
 pub const DECISION_CACHE_SECONDS: u32 = 3_600;
+/// Provisions nested in a Consent's root provision that are followed.
+pub const CONSENT_NESTING: u32 = 1;
+/// Items of one list in a Coverage or Consent.
+pub const FACT_ITEMS: usize = 256;
+/// Work of an engine between two looks at the clock: below a hundredth of [`POLICY_TIME`] each.
+pub const POLICY_CHECK_INTERVAL: u32 = 64;
+/// Time for the trial evaluation when policies are loaded, on however busy a machine.
+pub const POLICY_TRIAL: Duration = Duration::from_secs(2);
+/// Rules and functions that may call one another in a chain; each costs stack.
+pub const POLICY_CALL_DEPTH: usize = 32;
+/// Stack of the thread that examines policies: their syntax is walked recursively.
+pub const POLICY_STACK: usize = 16 * 1024 * 1024;
+/// One policy file; regorus refuses larger ones too.
+pub const POLICY_FILE_BYTES: u64 = 1024 * 1024;
+/// One data file: a Value takes 5.5 times the memory of its JSON.
+pub const POLICY_DATA_BYTES: u64 = 64 * 1024 * 1024;
+/// Folders within folders.
+pub const POLICY_FOLDERS: usize = 4;
+/// Inputs taken from policy tests to compare the engines on.
+pub const GATE_SEEDS: usize = 128;
+/// Inputs grown from them: some milliseconds each at worst, while policies are loaded.
+pub const GATE_INPUTS: usize = 512;
