@@ -179,7 +179,7 @@ impl std::fmt::Debug for PolicySet {
 }
 
 /// A request by nobody, on which every policy must give a well-formed decision.
-const STRANGER: &str = r#"{"client":{"id":"","organization":"","purpose":"","attributes":{}},"scopes":[],"request":{"interaction":"read","type":"Patient","id":"x","patients":[],"parameters":[],"includes":[],"elements":[],"count_only":false},"facts":{"patients":{}},"time":{"today":"2000-01-01","back":{}}}"#;
+pub(super) const STRANGER: &str = r#"{"client":{"id":"","organization":"","purpose":"","attributes":{}},"scopes":[],"request":{"interaction":"read","type":"Patient","id":"x","patients":[],"parameters":[],"includes":[],"elements":[],"count_only":false},"facts":{"patients":{}},"time":{"today":"2000-01-01","back":{}}}"#;
 
 fn try_on_a_stranger(interpreter: &Interpreter) -> Result<(), Vec<PolicyProblem>> {
     let problem =

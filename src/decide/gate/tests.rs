@@ -67,7 +67,7 @@ fn constructs_on_which_the_engines_differ_stay_on_the_interpreter() {
         ("probe := input.list[i] if { i = 0; input.list[j] }", "iterates"),
         ("probe := x if { some x; x = 1 }", "`some` without `in`"),
         ("probe if { every x in input.list { x } }", "`every`"),
-        ("probe := r with input.e as 6\nr := input.e", "`with`"),
+        ("probe := 1 if { r == 6 with input.e as 6 }\nr := input.e", "`with`"),
         ("probe := to_number(\"abc\")", "swallows"),
         ("probe := regex.match(\"[\", \"a\")", "swallows"),
         ("probe := glob.match(\"[\", [], \"a\")", "swallows"),
