@@ -21,7 +21,7 @@ pub enum Elements {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ElementTree {
     /// Sorted by name; an empty tree below a name keeps the whole element.
-    children: Vec<(Box<str>, ElementTree)>,
+    children: Vec<(Box<str>, Self)>,
 }
 
 /// What becomes of one element.
