@@ -1,0 +1,324 @@
+//! A searchset, filtered entry by entry as it arrives.
+//!
+//! One entry at a time is held; no tree of the whole is ever built. The new Bundle is written by us: type, entries that
+//! may leave, a total where every match was seen, links of our own.
+
+use super::judge::{Judge, Verdict};
+use super::tally::Tally;
+use super::{Bases, FilterError, redact};
+use crate::fhir::json::{Document, JsonError, Kind, Tape, Value, write_string};
+use crate::limits;
+use crate::rewrite::Question;
+use crate::understand::{Interaction, TotalWanted};
+
+/// Where in the Bundle the next byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the opening brace.
+    Start,
+    /// Before a member of the Bundle, or its end; `first` where no comma is due.
+    Member { first: bool },
+    /// Before an item of `entry`, or the array's end.
+    Entry { first: bool },
+    /// After the closing brace.
+    End,
+}
+
+/// Filters one searchset.
+pub struct BundleFilter<'q> {
+    question: &'q Question,
+    judge: Judge<'q>,
+    tape: Tape,
+    state: State,
+    held: Vec<u8>,
+    /// How many bytes were held when the piece at hand was last found incomplete.
+    tried: usize,
+    seen: Vec<&'static str>,
+    /// Entries that come along with a match that has not been seen yet.
+    deferred: Vec<Vec<u8>>,
+    deferred_bytes: usize,
+    next: Option<String>,
+    out: Vec<u8>,
+    entries: u32,
+    tally: Tally,
+}
+
+impl<'q> BundleFilter<'q> {
+    /// A filter for the answer to `question`.
+    pub fn new(question: &'q Question, bases: Bases<'q>) -> Self {
+        Self {
+            question,
+            judge: Judge::new(question, bases),
+            tape: Tape::new(),
+            state: State::Start,
+            held: Vec::new(),
+            tried: 0,
+            seen: Vec::new(),
+            deferred: Vec::new(),
+            deferred_bytes: 0,
+            next: None,
+            out: b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"".to_vec(),
+            entries: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes the next bytes of the EHR's answer.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FilterError> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() >= self.tried.saturating_mul(2) || self.tried < limits::STREAM_FRAME_BYTES {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// What is ready to be sent; empties it.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// How much is ready to be sent.
+    pub fn output_len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// The answer has ended. Path and query of the EHR's own next page, below its base, where there is one.
+    pub fn end(&mut self) -> Result<Option<String>, FilterError> {
+        self.advance()?;
+        if self.state != State::End {
+            return Err(FilterError::Truncated);
+        }
+        let deferred = std::mem::take(&mut self.deferred);
+        let mut tape = std::mem::take(&mut self.tape);
+        for entry in deferred {
+            if let Ok(document) = tape.read(&entry) {
+                self.entry(document.root(), true);
+            }
+        }
+        Ok(self.next.take())
+    }
+
+    /// Closes the Bundle with our own links: `own` is this page, `next` the sealed link to a further one.
+    pub fn close(mut self, own: &str, next: Option<&str>) -> (Vec<u8>, Tally) {
+        let shape = self.question.interaction().shape();
+        if self.entries > 0 {
+            self.out.push(b']');
+        }
+        let first_page = matches!(self.question.interaction(), Interaction::Search(_));
+        if first_page && next.is_none() && shape.total != TotalWanted::None {
+            self.out.extend_from_slice(format!(",\"total\":{}", self.tally.matches).as_bytes());
+        }
+        self.out.extend_from_slice(b",\"link\":[{\"relation\":\"self\",\"url\":");
+        write_string(own, &mut self.out);
+        self.out.push(b'}');
+        if let Some(next) = next {
+            self.out.extend_from_slice(b",{\"relation\":\"next\",\"url\":");
+            write_string(next, &mut self.out);
+            self.out.push(b'}');
+        }
+        self.out.extend_from_slice(b"]}");
+        (self.out, self.tally)
+    }
+
+    /// The account so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn advance(&mut self) -> Result<(), FilterError> {
+        let held = std::mem::take(&mut self.held);
+        let mut tape = std::mem::take(&mut self.tape);
+        let mut at = 0;
+        let outcome = loop {
+            match self.step(&mut tape, held.get(at..).unwrap_or_default()) {
+                Ok(Some(used)) => at += used,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.tape = tape;
+        self.held = held;
+        self.held.drain(..at);
+        self.tried = self.held.len();
+        if self.held.len() > limits::ENTRY_BYTES {
+            return Err(FilterError::EntryTooLarge);
+        }
+        outcome
+    }
+
+    /// Consumes one piece of `rest`; `None` where more bytes are needed.
+    fn step(&mut self, tape: &mut Tape, rest: &[u8]) -> Result<Option<usize>, FilterError> {
+        let Some(start) = rest.iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(None) };
+        let piece = rest.get(start..).unwrap_or_default();
+        let byte = piece.first().copied().unwrap_or_default();
+        let used = match (self.state, byte) {
+            (State::Start, b'{') => {
+                self.state = State::Member { first: true };
+                1
+            }
+            (State::Member { .. }, b'}') => {
+                if !(self.seen.contains(&"resourceType") && self.seen.contains(&"type")) {
+                    return Err(FilterError::Mismatch);
+                }
+                self.state = State::End;
+                1
+            }
+            (State::Member { first: false }, b',') => {
+                self.state = State::Member { first: true };
+                1
+            }
+            (State::Member { first: true }, b'"') => match self.member(tape, piece)? {
+                Some(used) => used,
+                None => return Ok(None),
+            },
+            (State::Entry { .. }, b']') => {
+                self.state = State::Member { first: false };
+                1
+            }
+            (State::Entry { first: false }, b',') => {
+                self.state = State::Entry { first: true };
+                1
+            }
+            (State::Entry { first: true }, _) => match read_first(tape, piece)? {
+                Some((document, used)) => {
+                    self.entry(document.root(), false);
+                    self.state = State::Entry { first: false };
+                    used
+                }
+                None => return Ok(None),
+            },
+            (State::End, _) => return Err(FilterError::Json(JsonError::Trailing(start))),
+            _ => return Err(FilterError::Json(JsonError::Syntax(start))),
+        };
+        Ok(Some(start + used))
+    }
+
+    /// A member of the Bundle. Its value is complete before it counts, but for `entry`, which is entered.
+    fn member(&mut self, tape: &mut Tape, piece: &[u8]) -> Result<Option<usize>, FilterError> {
+        let Some((name, used)) = read_first(tape, piece)? else { return Ok(None) };
+        let name = known(name.root().raw());
+        let after = piece.get(used..).unwrap_or_default();
+        let Some(colon) = after.iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(None) };
+        if after.get(colon) != Some(&b':') {
+            return Err(FilterError::Json(JsonError::Syntax(used)));
+        }
+        let value = after.get(colon + 1..).unwrap_or_default();
+        let Some(begin) = value.iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(None) };
+        let before = used + colon + 1;
+        if name == Some("entry") && value.get(begin) == Some(&b'[') {
+            self.note("entry")?;
+            if !(self.seen.contains(&"resourceType") && self.seen.contains(&"type")) {
+                return Err(FilterError::Mismatch);
+            }
+            self.state = State::Entry { first: true };
+            return Ok(Some(before + begin + 1));
+        }
+        let Some((document, length)) = read_first(tape, value)? else { return Ok(None) };
+        if let Some(name) = name {
+            self.note(name)?;
+            self.envelope(name, document.root())?;
+        }
+        self.state = State::Member { first: false };
+        Ok(Some(before + length))
+    }
+
+    fn note(&mut self, name: &'static str) -> Result<(), FilterError> {
+        if self.seen.contains(&name) {
+            return Err(FilterError::Json(JsonError::Duplicate(0)));
+        }
+        self.seen.push(name);
+        Ok(())
+    }
+
+    fn envelope(&mut self, name: &str, value: Value<'_>) -> Result<(), FilterError> {
+        let is = |text: &str| value.text().is_some_and(|have| have == text);
+        match name {
+            "resourceType" if !is("Bundle") => Err(FilterError::Mismatch),
+            "type" if !is("searchset") => Err(FilterError::Mismatch),
+            "entry" => Err(FilterError::Mismatch),
+            "link" => {
+                self.links(value);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn links(&mut self, links: Value<'_>) {
+        for link in links.items() {
+            if link.get("relation").and_then(Value::text).is_none_or(|relation| relation != "next") {
+                continue;
+            }
+            let Some(url) = link.get("url").and_then(Value::text) else { continue };
+            let below = url.strip_prefix(self.judge.bases().ehr).filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#'));
+            match below {
+                Some(rest) if rest.bytes().all(|byte| byte.is_ascii_graphic()) => self.next = Some(rest.to_owned()),
+                _ => self.tally.foreign_links += 1,
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: Value<'_>, last_chance: bool) {
+        if !last_chance {
+            self.tally.received += 1;
+        }
+        let resource = entry.get("resource").filter(|resource| resource.kind() == Kind::Object);
+        let Some((resource, identity)) = resource.and_then(|resource| Some((resource, self.judge.identity(resource)?))) else {
+            self.tally.withhold(super::Withheld::Malformed);
+            return;
+        };
+        let release = match self.judge.resource(&identity, resource) {
+            Verdict::Release(release) => release,
+            Verdict::Withhold(super::Withheld::Include) if !last_chance && self.may_wait(entry) => return,
+            Verdict::Withhold(reason) => return self.tally.withhold(reason),
+        };
+        self.tally.release(&release.patients);
+        if release.mode == super::judge::Mode::Match {
+            self.tally.matches += 1;
+        }
+        if self.question.interaction().shape().count_only {
+            return;
+        }
+        self.out.extend_from_slice(if self.entries == 0 { b",\"entry\":[" } else { b"," });
+        self.entries += 1;
+        self.out.extend_from_slice(b"{\"fullUrl\":");
+        write_string(&format!("{}/{identity}", self.judge.bases().gateway), &mut self.out);
+        self.out.extend_from_slice(b",\"resource\":");
+        redact::write(resource, &release, &self.judge, &mut self.out, &mut self.tally);
+        self.out.extend_from_slice(b",\"search\":{\"mode\":\"");
+        self.out.extend_from_slice(release.mode.as_str().as_bytes());
+        self.out.extend_from_slice(b"\"}}");
+    }
+
+    /// Keeps an included resource that came before its match, within bounds.
+    fn may_wait(&mut self, entry: Value<'_>) -> bool {
+        let includes = self.question.interaction().search().is_some_and(|search| !search.includes().is_empty());
+        let size = entry.raw().len();
+        let room = includes && self.deferred_bytes + size <= limits::WHOLE_ANSWER_BYTES;
+        if room {
+            self.deferred_bytes += size;
+            self.deferred.push(entry.raw().as_bytes().to_vec());
+        }
+        room
+    }
+}
+
+fn read_first<'t>(tape: &'t mut Tape, piece: &'t [u8]) -> Result<Option<(Document<'t>, usize)>, FilterError> {
+    match tape.read_first(piece) {
+        Ok(found) => Ok(Some(found)),
+        Err(JsonError::Incomplete) => Ok(None),
+        Err(error) => Err(FilterError::Json(error)),
+    }
+}
+
+/// The members of a Bundle that matter here; a name is compared as it is written, quotes included.
+fn known(raw: &str) -> Option<&'static str> {
+    Some(match raw {
+        "\"resourceType\"" => "resourceType",
+        "\"type\"" => "type",
+        "\"link\"" => "link",
+        "\"entry\"" => "entry",
+        "\"total\"" => "total",
+        _ => return None,
+    })
+}

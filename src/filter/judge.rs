@@ -1,0 +1,262 @@
+//! The verdict on one resource.
+
+use std::collections::HashSet;
+
+use memchr::memmem;
+
+use super::tally::Withheld;
+use super::Bases;
+use crate::decide::{Elements, TypeRule};
+use crate::fhir::json::{Kind, Value};
+use crate::fhir::name::{Id, ResourceType};
+use crate::fhir::reference::Reference;
+use crate::fhir::search as fhir_search;
+use crate::fhir::subject::{self, Subject};
+use crate::rewrite::Question;
+use crate::understand::{Direction, Include, Interaction, Search};
+
+/// Inline labels (DS4P 1.0.0), on any element.
+const INLINE_LABEL: &str = "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
+
+/// How a released resource came to be in the answer (R4 `search-entry-mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Match,
+    Include,
+}
+
+impl Mode {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Include => "include",
+        }
+    }
+}
+
+/// Permission for one resource to leave, and what of it.
+pub(super) struct Release<'q> {
+    pub(super) mode: Mode,
+    pub(super) elements: &'q Elements,
+    pub(super) asked_elements: &'q [Box<str>],
+    pub(super) patients: Vec<Id>,
+    pub(super) keep_contained: bool,
+}
+
+pub(super) enum Verdict<'q> {
+    Release(Release<'q>),
+    Withhold(Withheld),
+}
+
+/// Judges the resources of one answer, one after another; remembers which matches it released.
+pub(super) struct Judge<'q> {
+    question: &'q Question,
+    bases: Bases<'q>,
+    released: HashSet<Reference>,
+    referred_to: HashSet<Reference>,
+}
+
+impl<'q> Judge<'q> {
+    pub(super) fn new(question: &'q Question, bases: Bases<'q>) -> Self {
+        Self { question, bases, released: HashSet::new(), referred_to: HashSet::new() }
+    }
+
+    pub(super) fn bases(&self) -> Bases<'q> {
+        self.bases
+    }
+
+    fn ehr(&self) -> [&'q str; 1] {
+        [self.bases.ehr]
+    }
+
+    /// Type and id of a resource.
+    pub(super) fn identity(&self, resource: Value<'_>) -> Option<Reference> {
+        let resource_type = type_of(resource)?;
+        let id = Id::parse(&resource.get("id")?.text()?).ok()?;
+        Some(Reference { resource_type, id })
+    }
+
+    /// The verdict on a resource; a released match opens the way for what it includes.
+    pub(super) fn resource(&mut self, identity: &Reference, resource: Value<'_>) -> Verdict<'q> {
+        match self.verdict(identity, resource) {
+            Ok(release) => {
+                if release.mode == Mode::Match {
+                    self.remember(identity, resource);
+                }
+                Verdict::Release(release)
+            }
+            Err(reason) => Verdict::Withhold(reason),
+        }
+    }
+
+    fn verdict(&self, identity: &Reference, resource: Value<'_>) -> Result<Release<'q>, Withheld> {
+        let resource_type = identity.resource_type;
+        let rule = self.question.rule(resource_type).ok_or(Withheld::Type)?;
+        self.check_labels(resource)?;
+        let patients = self.check_subject(resource_type, resource)?;
+        self.check_constraints(rule, resource)?;
+        let redacts = !matches!(rule.elements, Elements::All);
+        if redacts && mentions(resource, "modifierExtension") && has_member(resource, "modifierExtension") {
+            return Err(Withheld::Modifier);
+        }
+        let mode = match self.question.interaction() {
+            Interaction::Read(_) => Mode::Match,
+            Interaction::Search(search) => self.mode(search, identity, resource)?,
+            Interaction::Page(page) => self.mode(page.search(), identity, resource)?,
+        };
+        let keep_contained = resource.get("contained").is_none_or(|contained| self.permits_contained(contained));
+        let shape = self.question.interaction().shape();
+        let asked_elements = if mode == Mode::Match { shape.elements.as_slice() } else { &[] };
+        Ok(Release { mode, elements: &rule.elements, asked_elements, patients, keep_contained })
+    }
+
+    fn check_labels(&self, resource: Value<'_>) -> Result<(), Withheld> {
+        let own = resource.get("meta").and_then(|meta| meta.get("security"));
+        let withheld = own.is_some_and(|labels| labels.each().any(|label| self.withholds(label)));
+        if withheld || (mentions(resource, "extension-inline-sec-label") && self.has_inline_label(resource)) {
+            return Err(Withheld::Label);
+        }
+        Ok(())
+    }
+
+    fn withholds(&self, label: Value<'_>) -> bool {
+        let member = |name: &str| label.get(name).and_then(Value::text).unwrap_or_default();
+        self.question.permit().obligations().withholds_label(&member("system"), &member("code"))
+    }
+
+    /// Whether any element below carries an inline label that is withheld.
+    fn has_inline_label(&self, value: Value<'_>) -> bool {
+        let inline = value.get("url").and_then(Value::text).is_some_and(|url| url == INLINE_LABEL);
+        if inline && value.members().any(|member| member.name.starts_with("value") && self.withholds(member.value)) {
+            return true;
+        }
+        let below = value.members().any(|member| self.has_inline_label(member.value));
+        below || value.items().any(|item| self.has_inline_label(item))
+    }
+
+    fn check_subject(&self, resource_type: ResourceType, resource: Value<'_>) -> Result<Vec<Id>, Withheld> {
+        match subject::of(resource_type, resource, &self.ehr()) {
+            Subject::Patients(patients) => {
+                let admitted = patients.iter().all(|patient| self.question.admits(patient));
+                if admitted { Ok(patients) } else { Err(Withheld::Patient) }
+            }
+            Subject::NotPatientData => Ok(Vec::new()),
+            // About many parties: its own rule is that everything it is about was released (see `comes_along`).
+            Subject::Unprovable if self.may_come_along(resource_type) => Ok(Vec::new()),
+            Subject::Unprovable => Err(Withheld::Subject),
+        }
+    }
+
+    fn may_come_along(&self, resource_type: ResourceType) -> bool {
+        let asked = self.question.interaction().search().map(Search::includes).unwrap_or_default();
+        let reverse = |include: &Include| include.direction == Direction::Reverse && include.source == resource_type;
+        resource_type.as_str() == "Provenance" && asked.iter().any(reverse)
+    }
+
+    fn check_constraints(&self, rule: &TypeRule, resource: Value<'_>) -> Result<(), Withheld> {
+        let holds = rule.alternatives.is_empty()
+            || rule.alternatives.iter().any(|all| all.iter().all(|criterion| criterion.matches(resource, &self.ehr())));
+        if holds { Ok(()) } else { Err(Withheld::Constraint) }
+    }
+
+    fn mode(&self, search: &Search, identity: &Reference, resource: Value<'_>) -> Result<Mode, Withheld> {
+        let of_type = identity.resource_type == search.resource_type();
+        if of_type && search.criteria().iter().all(|criterion| criterion.matches(resource, &self.ehr())) {
+            return Ok(Mode::Match);
+        }
+        if search.includes().iter().any(|include| self.comes_along(include, identity, resource)) {
+            return Ok(Mode::Include);
+        }
+        Err(if of_type { Withheld::Query } else { Withheld::Include })
+    }
+
+    fn comes_along(&self, include: &Include, identity: &Reference, resource: Value<'_>) -> bool {
+        match include.direction {
+            Direction::Forward => {
+                let fits = include.target.is_none_or(|target| target == identity.resource_type);
+                fits && self.referred_to.contains(identity)
+            }
+            Direction::Reverse => {
+                let mut references = Vec::new();
+                let all_known = include.source == identity.resource_type
+                    && self.references(include, resource, &mut |reference| references.push(reference));
+                let known = |reference: &Reference| self.released.contains(reference);
+                let about_all = identity.resource_type.as_str() != "Provenance"
+                    || (all_known && references.iter().all(known));
+                about_all && include.source == identity.resource_type && references.iter().any(known)
+            }
+        }
+    }
+
+    /// Visits the references at an include's parameter; tells whether every one of them could be read.
+    fn references(&self, include: &Include, resource: Value<'_>, visit: &mut dyn FnMut(Reference)) -> bool {
+        let Some(definition) = fhir_search::lookup(include.source, &include.parameter) else { return false };
+        let mut readable = true;
+        for path in &definition.paths {
+            path.any(resource, &mut |value| {
+                let text = value.get("reference").and_then(Value::text);
+                match text.and_then(|text| Reference::parse(&text, &self.ehr())) {
+                    Some(reference) => visit(reference),
+                    None => readable = false,
+                }
+                false
+            });
+        }
+        readable
+    }
+
+    fn remember(&mut self, identity: &Reference, resource: Value<'_>) {
+        let Some(search) = self.question.interaction().search() else { return };
+        if search.includes().is_empty() {
+            return;
+        }
+        let mut found = Vec::new();
+        for include in search.includes().iter().filter(|include| include.direction == Direction::Forward) {
+            if include.source == identity.resource_type {
+                self.references(include, resource, &mut |reference| found.push(reference));
+            }
+        }
+        self.referred_to.extend(found);
+        self.released.insert(identity.clone());
+    }
+
+    /// Contained resources are resources: each must be permitted on its own, or none of them leaves.
+    fn permits_contained(&self, contained: Value<'_>) -> bool {
+        contained.each().all(|resource| {
+            let Some(resource_type) = type_of(resource) else { return false };
+            let Some(rule) = self.question.rule(resource_type) else { return false };
+            let owned = match subject::of(resource_type, resource, &self.ehr()) {
+                Subject::Patients(patients) => patients.iter().all(|patient| self.question.admits(patient)),
+                Subject::NotPatientData => true,
+                Subject::Unprovable => false,
+            };
+            let plain = resource.get("contained").is_none();
+            owned && plain && self.check_labels(resource).is_ok() && self.check_constraints(rule, resource).is_ok()
+        })
+    }
+
+    /// The elements of a contained type that may leave.
+    pub(super) fn contained_elements(&self, resource: Value<'_>) -> Option<&'q Elements> {
+        self.question.rule(type_of(resource)?).map(|rule| &rule.elements)
+    }
+}
+
+fn type_of(resource: Value<'_>) -> Option<ResourceType> {
+    if resource.kind() != Kind::Object {
+        return None;
+    }
+    ResourceType::parse(&resource.get("resourceType")?.text()?).ok()
+}
+
+/// Whether any object below has a member of this name.
+fn has_member(value: Value<'_>, name: &str) -> bool {
+    let here = value.members().any(|member| member.name == name || has_member(member.value, name));
+    here || value.items().any(|item| has_member(item, name))
+}
+
+/// Whether the text of a resource may hold `needle`: a cheap question before a thorough one. A string written with
+/// `\u` escapes may hold anything.
+pub(super) fn mentions(resource: Value<'_>, needle: &str) -> bool {
+    let text = resource.raw().as_bytes();
+    memmem::find(text, needle.as_bytes()).is_some() || memmem::find(text, b"\\u").is_some()
+}
