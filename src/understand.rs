@@ -16,6 +16,7 @@ use thiserror::Error;
 pub use interaction::{Direction, Include, Interaction, Page, Read, Search, Shape, Sort, TotalWanted};
 pub use media::{accepts_json, is_form};
 pub use page::{PageKey, PageLink};
+pub(crate) use query::decode as decode_query;
 pub use query::encode_pair;
 
 use crate::clock::Now;
