@@ -61,7 +61,7 @@ pub enum FetchError {
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origins {
+pub enum Source {
     /// The answer cache.
     Cache,
     /// The EHR.
@@ -73,7 +73,7 @@ pub enum Origins {
 pub struct Fetched {
     question: Question,
     content: Content,
-    from: Origins,
+    from: Source,
 }
 
 /// What the EHR sent.
@@ -89,7 +89,7 @@ pub enum Content {
 
 impl Fetched {
     /// Where the answer came from.
-    pub fn from(&self) -> Origins {
+    pub fn from(&self) -> Source {
         self.from
     }
 
@@ -123,7 +123,7 @@ impl Ehr {
         let keep = self.answers.keep(resource_type, prepared.keep());
         let key = CacheKey::of(prepared.target(), prepared.form());
         if let Some(bytes) = self.answers.find(&key).filter(|_| !keep.is_zero()) {
-            return Ok(Fetched { question: prepared.into_question(), content: Content::Whole(bytes), from: Origins::Cache });
+            return Ok(Fetched { question: prepared.into_question(), content: Content::Whole(bytes), from: Source::Cache });
         }
         let answer = self.send(prepared.target(), prepared.form().cloned(), exchange).await?;
         let content = if single && matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
@@ -139,7 +139,7 @@ impl Ehr {
                 Whole::Larger { head, rest } => Content::Streamed(head, rest),
             }
         };
-        Ok(Fetched { question: prepared.into_question(), content, from: Origins::Ehr })
+        Ok(Fetched { question: prepared.into_question(), content, from: Source::Ehr })
     }
 
     /// A query of the gateway's own: facts, the EHR's capabilities. `None` where the EHR has nothing of the name.

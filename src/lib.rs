@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod decide;
 pub mod fhir;
+pub mod filter;
 pub mod id;
 pub mod limits;
+pub mod rewrite;
 pub mod understand;

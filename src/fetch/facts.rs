@@ -66,7 +66,7 @@ impl Ehr {
         let document = tape.read(&bytes).map_err(|_| FetchError::Media)?;
         match subject::of(resource.resource_type, document.root(), &[self.base()]) {
             Subject::Patients(patients) => Ok(patients),
-            Subject::NotPatientData | Subject::Unprovable => Ok(Vec::new()),
+            Subject::NotPatientData | Subject::Unprovable | Subject::Unstated => Ok(Vec::new()),
         }
     }
 

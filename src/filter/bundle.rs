@@ -66,7 +66,8 @@ impl<'q> BundleFilter<'q> {
     /// Takes the next bytes of the EHR's answer.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FilterError> {
         self.held.extend_from_slice(bytes);
-        if self.held.len() >= self.tried.saturating_mul(2) || self.tried < limits::STREAM_FRAME_BYTES {
+        let grown = self.tried < limits::STREAM_FRAME_BYTES || self.held.len() >= self.tried.saturating_mul(2);
+        if grown || self.held.len() > limits::ENTRY_BYTES {
             self.advance()?;
         }
         Ok(())
@@ -250,7 +251,9 @@ impl<'q> BundleFilter<'q> {
                 continue;
             }
             let Some(url) = link.get("url").and_then(Value::text) else { continue };
-            let below = url.strip_prefix(self.judge.bases().ehr).filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#'));
+            let below = url
+                .strip_prefix(self.judge.bases().ehr)
+                .filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#'));
             match below {
                 Some(rest) if rest.bytes().all(|byte| byte.is_ascii_graphic()) => self.next = Some(rest.to_owned()),
                 _ => self.tally.foreign_links += 1,
@@ -263,7 +266,8 @@ impl<'q> BundleFilter<'q> {
             self.tally.received += 1;
         }
         let resource = entry.get("resource").filter(|resource| resource.kind() == Kind::Object);
-        let Some((resource, identity)) = resource.and_then(|resource| Some((resource, self.judge.identity(resource)?))) else {
+        let Some((resource, identity)) = resource.and_then(|resource| Some((resource, self.judge.identity(resource)?)))
+        else {
             self.tally.withhold(super::Withheld::Malformed);
             return;
         };
