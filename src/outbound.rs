@@ -95,18 +95,14 @@ impl Origin {
             return Err(OutboundError::Url("query"));
         }
         let path = uri.path();
+        if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte)) {
+            return Err(OutboundError::Url("path has characters that need encoding"));
+        }
         if path.trim_end_matches('/').split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(OutboundError::Url("path is not normalised"));
         }
         let host = checked_host(authority)?;
-        let port = match (authority.port(), secure) {
-            (Some(port), _) => port.as_str().parse().map_err(|_| OutboundError::Url("port"))?,
-            (None, true) => 443,
-            (None, false) => 80,
-        };
-        if port == 0 || authority.as_str().ends_with(':') {
-            return Err(OutboundError::Url("port"));
-        }
+        let port = checked_port(authority)?.unwrap_or(if secure { 443 } else { 80 });
         let server =
             ServerName::try_from(host.clone()).map_err(|_| OutboundError::Url("host is neither name nor address"))?;
         Ok(Self {
@@ -168,6 +164,15 @@ fn checked_host(authority: &Authority) -> Result<String, OutboundError> {
         None if host.is_empty() => Err(OutboundError::Url("no host")),
         None => Ok(host.to_ascii_lowercase()),
     }
+}
+
+// `Authority::port` is none for a port out of range, and the default would be taken in its place.
+fn checked_port(authority: &Authority) -> Result<Option<u16>, OutboundError> {
+    let Some(rest) = authority.as_str().strip_prefix(authority.host()).filter(|rest| !rest.is_empty()) else {
+        return Ok(None);
+    };
+    let port = rest.strip_prefix(':').and_then(|digits| digits.parse().ok()).filter(|port| *port != 0);
+    port.map(Some).ok_or(OutboundError::Url("port"))
 }
 
 fn host_field(host: &str, port: u16, secure: bool) -> String {
