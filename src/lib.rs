@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod clock;
 pub mod fhir;
 pub mod id;
