@@ -4,6 +4,7 @@
 
 pub mod accept;
 pub mod clock;
+pub mod fetch;
 pub mod fhir;
 pub mod id;
 pub mod limits;

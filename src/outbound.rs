@@ -21,10 +21,10 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
-use hyper::rt;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -183,13 +183,13 @@ fn host_field(host: &str, port: u16, secure: bool) -> String {
     }
 }
 
-/// A connection to an origin, ready for hyper.
+/// A connection to an origin.
 #[derive(Debug)]
 pub enum Io {
     /// http.
-    Plain(TokioIo<TcpStream>),
+    Plain(TcpStream),
     /// https, handshake done.
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Opens a connection within [`limits::UPSTREAM_CONNECT`], which covers name, TCP and TLS together.
@@ -211,10 +211,10 @@ async fn dial(origin: &Origin, tls: Option<&Arc<ClientConfig>>) -> Result<Io, Ou
     let stream = TcpStream::connect((origin.host(), origin.port())).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let Some((server, connector)) = secure else {
-        return Ok(Io::Plain(TokioIo::new(stream)));
+        return Ok(Io::Plain(stream));
     };
     let stream = connector.connect(server, stream).await.map_err(|error| OutboundError::Handshake(error.kind()))?;
-    Ok(Io::Tls(Box::new(TokioIo::new(stream))))
+    Ok(Io::Tls(Box::new(stream)))
 }
 
 /// Sends one request on a fresh connection and reads the whole answer: for documents that are fetched now and
@@ -249,7 +249,7 @@ async fn exchange(
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(limits::CONNECTION_BUFFER)
         .max_header_size(limits::UPSTREAM_HEAD_BYTES)
-        .handshake(io)
+        .handshake(TokioIo::new(io))
         .await
         .map_err(|_| OutboundError::Protocol)?;
     let answer = async {
@@ -279,41 +279,41 @@ async fn bounded(mut body: hyper::body::Incoming, limit: usize) -> Result<Bytes,
     Ok(whole.freeze())
 }
 
-impl rt::Read for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
 
-impl rt::Write for Io {
+impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -323,8 +323,8 @@ impl rt::Write for Io {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, pieces),
-            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, pieces),
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
 }

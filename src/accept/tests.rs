@@ -47,7 +47,7 @@ fn with(name: &str, value: &str) -> Result<Accepted, AcceptError> {
 
 #[track_caller]
 fn refused(result: Result<Accepted, AcceptError>) -> AcceptError {
-    result.err().expect("accepted")
+    result.expect_err("accepted")
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn served() -> DuplexStream {
             Ok(mut accepted) => accepted.form_body().await,
             Err(error) => Err(error),
         };
-        let text = said.map_or_else(|error| Bytes::from(format!("!{error}")), |body| body);
+        let text = said.unwrap_or_else(|error| Bytes::from(format!("!{error}")));
         Ok::<_, Infallible>(Response::new(Full::new(text)))
     });
     tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service));

@@ -1,0 +1,4 @@
+//! The fetching step.
+
+pub mod body;
+pub mod pool;
