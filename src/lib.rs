@@ -2,11 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod clock;
 pub mod decide;
 pub mod fhir;
 pub mod filter;
 pub mod id;
 pub mod limits;
+pub mod outbound;
 pub mod rewrite;
 pub mod understand;
