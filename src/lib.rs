@@ -2,7 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod fhir;
 pub mod id;
 pub mod limits;
+pub mod store;

@@ -156,5 +156,11 @@ pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
 pub const AUDIT_BATCH: usize = 256;
 /// Size of one segment of the log.
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
-/// Space written ahead of the log, so that a full disk is known before the EHR is asked.
-pub const AUDIT_HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
+/// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and
+/// a longest closing for each of [`AUDIT_OUTSTANDING`] exchanges, with a fifth to spare.
+pub const AUDIT_HEADROOM_BYTES: u64 = 40 * 1024 * 1024;
+/// Space is written ahead in pieces of this size; one piece delays a waiting record by a few milliseconds.
+pub const AUDIT_HEADROOM_STEP: u64 = 2 * 1024 * 1024;
+/// The signed checkpoint is rewritten with each batch and forced to the device at most this often; a power
+/// failure can set it back by this much and never forward.
+pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);
