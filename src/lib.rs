@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod decide;
 pub mod fhir;
@@ -11,4 +13,5 @@ pub mod id;
 pub mod limits;
 pub mod outbound;
 pub mod rewrite;
+pub mod store;
 pub mod understand;

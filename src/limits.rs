@@ -185,3 +185,11 @@ pub const DECISION_INCLUDES: usize = 64;
 pub const DECISION_PAGE_CAP: u32 = 1_000;
 /// The longest that a policy may let an answer be kept.
 pub const DECISION_CACHE_SECONDS: u32 = 3_600;
+/// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and
+/// a longest closing for each of [`AUDIT_OUTSTANDING`] exchanges, with a fifth to spare.
+pub const AUDIT_HEADROOM_BYTES: u64 = 40 * 1024 * 1024;
+/// Space is written ahead in pieces of this size; one piece delays a waiting record by a few milliseconds.
+pub const AUDIT_HEADROOM_STEP: u64 = 2 * 1024 * 1024;
+/// The signed checkpoint is rewritten with each batch and forced to the device at most this often; a power
+/// failure can set it back by this much and never forward.
+pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);
