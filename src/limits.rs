@@ -156,8 +156,6 @@ pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
 pub const AUDIT_BATCH: usize = 256;
 /// Size of one segment of the log.
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
-/// Space written ahead of the log, so that a full disk is known before the EHR is asked.
-pub const AUDIT_HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
 
 // --- deciding --------------------------------------------------------------------------------------
 
