@@ -14,7 +14,7 @@ mod tests;
 
 use thiserror::Error;
 
-pub use bundle::BundleFilter;
+pub use bundle::{BundleFilter, empty_searchset};
 pub use tally::{Tally, Withheld};
 
 use crate::fhir::json::{JsonError, Tape};

@@ -79,7 +79,8 @@ impl AnswerCache {
 
     pub(super) fn keep_for(&self, key: CacheKey, bytes: &Bytes, life: Duration) {
         if !life.is_zero() {
-            self.kept.insert(key, Kept { bytes: bytes.clone(), life });
+            // A copy: these bytes may be a slice of a connection's larger buffer.
+            self.kept.insert(key, Kept { bytes: Bytes::copy_from_slice(bytes), life });
         }
     }
 
