@@ -8,4 +8,5 @@ pub mod fetch;
 pub mod fhir;
 pub mod id;
 pub mod limits;
+pub mod metrics;
 pub mod outbound;
