@@ -11,6 +11,7 @@ pub mod fhir;
 pub mod filter;
 pub mod id;
 pub mod limits;
+pub mod metrics;
 pub mod outbound;
 pub mod rewrite;
 pub mod store;
