@@ -37,7 +37,12 @@ fn entry(now: Now) -> Entry {
         }),
         served_from: Some(ServedFrom::Ehr),
         outcome: Some(Outcome { status: 200, fault: None }),
-        counts: Some(Counts { received: 12, released: 11, withheld: BTreeMap::from([("sensitive".to_owned(), 1)]), redacted: 22 }),
+        counts: Some(Counts {
+            received: 12,
+            released: 11,
+            withheld: BTreeMap::from([("sensitive".to_owned(), 1)]),
+            redacted: 22,
+        }),
         patients: vec!["p-1001".to_owned()],
         duration_us: Some(1_812),
         ..Entry::exchange(ExchangeId(id), now)

@@ -171,8 +171,7 @@ mod tests {
         head.seal(b"{\"a\":1}", &mut log);
         let first = head;
         head.seal(b"{}", &mut log);
-        let lines: Vec<_> =
-            log.split(|byte| *byte == b'\n').filter_map(Line::parse).filter(Line::is_intact).collect();
+        let lines: Vec<_> = log.split(|byte| *byte == b'\n').filter_map(Line::parse).filter(Line::is_intact).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!((lines[0].seq, lines[0].prev, lines[0].entry), (1, start().hash, "{\"a\":1}"));
         assert_eq!(lines[0].head(), first);

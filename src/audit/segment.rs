@@ -132,7 +132,11 @@ impl Lines {
         let length = self.input.by_ref().take(LINE_BYTES as u64).read_until(b'\n', &mut self.line)?;
         self.offset += length as u64;
         if self.line.iter().all(|byte| *byte == 0) {
-            return Ok(if self.rest_is_zero()? { Step::Unused { offset } } else { Step::Broken { offset, hole: true } });
+            return Ok(if self.rest_is_zero()? {
+                Step::Unused { offset }
+            } else {
+                Step::Broken { offset, hole: true }
+            });
         }
         match self.line.strip_suffix(b"\n") {
             Some(bytes) => Ok(Step::Line { offset, bytes }),

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 use super::append::Log;
 use super::entry::{Delivery, Kind};
@@ -296,8 +298,7 @@ fn a_dropped_closer_records_that_the_answer_was_cut_and_how_far_it_came() {
     let dir = Scratch::new();
     let audit = open(&dir);
     let mut closer = block_on(record(&audit, "x")).into_closer();
-    *closer.so_far() =
-        Closing { delivery: Delivery::Whole, patients: vec!["p-1".to_owned()], ..Closing::default() };
+    *closer.so_far() = Closing { delivery: Delivery::Whole, patients: vec!["p-1".to_owned()], ..Closing::default() };
     drop(closer);
     audit.close();
     let log = read(&dir);
@@ -305,4 +306,53 @@ fn a_dropped_closer_records_that_the_answer_was_cut_and_how_far_it_came() {
     assert_eq!((entry.kind, entry.closes, entry.delivery), (Kind::Closing, Some(2), Some(Delivery::Cut)));
     assert_eq!(entry.patients, ["p-1"]);
     assert_eq!(audit.outstanding(), 0);
+}
+
+/// Runs twice: once here, and for each round once more as a child that writes until it is killed.
+#[test]
+fn a_receipt_outlives_the_process_that_got_it() {
+    const CHILD: &str = "PORTCULLIS_AUDIT_CHILD";
+    if let Some(dir) = std::env::var_os(CHILD) {
+        let audit = open(Path::new(&dir));
+        block_on(async {
+            let mut tasks = tokio::task::JoinSet::new();
+            for client in 0..SMALL.outstanding {
+                let audit = audit.clone();
+                tasks.spawn(async move {
+                    loop {
+                        let receipt = record(&audit, &client.to_string()).await;
+                        writeln!(io::stdout(), "receipt {} {}", receipt.seq(), receipt.hash()).unwrap();
+                    }
+                });
+            }
+            tasks.join_all().await
+        });
+    }
+    let dir = Scratch::new();
+    let mut receipts = Vec::new();
+    for round in 0..10 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "audit::tests::a_receipt_outlives_the_process_that_got_it", "--nocapture"])
+            .env(CHILD, &*dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut lines = lines.filter_map(|line| line.strip_prefix("receipt ").map(str::to_owned));
+        receipts.extend(lines.by_ref().take(20 + 7 * round));
+        child.kill().unwrap();
+        receipts.extend(lines.filter(|line| line.split(' ').nth(1).is_some_and(|hash| hash.len() == 64)));
+        child.wait().unwrap();
+        verify(&dir, &Trust::default()).unwrap();
+    }
+    open(&dir).close();
+    verify(&dir, &Trust::default()).unwrap();
+    let log: BTreeSet<_> = read(&dir)
+        .into_iter()
+        .map(|record| format!("{} {}", record.seq, &record.line[record.line.len() - 66..record.line.len() - 2]))
+        .collect();
+    assert!(receipts.len() > 300);
+    for receipt in receipts {
+        assert!(log.contains(&receipt), "{receipt}");
+    }
 }

@@ -23,12 +23,7 @@ fn full(text: &str, members: usize) -> Entry {
         resource_type: Some(text.clone()),
         request: Some(text.clone()),
         upstream_request: Some(text.clone()),
-        decision: Some(Decision {
-            id: text.clone(),
-            revision: text.clone(),
-            effect: Effect::Permit,
-            reasons: list(),
-        }),
+        decision: Some(Decision { id: text.clone(), revision: text.clone(), effect: Effect::Permit, reasons: list() }),
         served_from: Some(ServedFrom::Ehr),
         outcome: Some(Outcome { status: 200, fault: Some(text.clone()) }),
         counts: Some(Counts {

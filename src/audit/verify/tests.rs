@@ -262,6 +262,7 @@ fn an_empty_directory_is_no_log() {
 
 #[test]
 fn a_claimed_number_cannot_overflow() {
-    let findings = findings_after(|_, lines| lines[2] = lines[2].replace("{\"seq\":3,", "{\"seq\":18446744073709551615,"));
+    let findings =
+        findings_after(|_, lines| lines[2] = lines[2].replace("{\"seq\":3,", "{\"seq\":18446744073709551615,"));
     assert!(matches!(findings[0], Finding::Sequence { expected: 3, found: u64::MAX, .. }));
 }
