@@ -226,4 +226,6 @@ impl AuditError {
 }
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;

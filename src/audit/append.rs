@@ -139,8 +139,9 @@ impl Writer {
 
     /// Writes until it is told to stop, no sender is left, or a write fails.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
+        let state = Arc::clone(&self.state);
         let ended = self.serve(inbox).and_then(|()| self.end());
-        self.state.fail();
+        state.fail();
         if let Err(error) = ended {
             tracing::error!(kind = %error.kind(), "the audit log cannot be written; no further exchange is accepted");
         }
@@ -221,9 +222,11 @@ impl Writer {
         Ok(())
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    /// Records the stop and gives the space ahead back.
+    fn end(mut self) -> io::Result<()> {
         let entry = Entry::new(Kind::Stop, self.clock.now()).encode().map_err(io::Error::other)?;
-        self.write_own(&entry)
+        self.write_own(&entry)?;
+        self.log.current.finish()
     }
 
     fn write_own(&mut self, entry: &[u8]) -> io::Result<()> {

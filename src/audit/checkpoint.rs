@@ -64,7 +64,7 @@ impl Checkpoint {
         format!("{TITLE}\n{}\n{}\n{}\n{}\n", self.origin, self.seq, self.hash, self.time).into_bytes()
     }
 
-    fn sector(&self) -> io::Result<[u8; SECTOR_BYTES]> {
+    pub(super) fn sector(&self) -> io::Result<[u8; SECTOR_BYTES]> {
         let mut sector = [b' '; SECTOR_BYTES];
         let (end, body) = sector.split_last_mut().ok_or(ErrorKind::InvalidData)?;
         *end = b'\n';

@@ -108,3 +108,6 @@ fn cut(dir: &Path, torn: Torn, bounds: Bounds) -> Result<Cut, AuditError> {
     let digest = digest().map_err(|error| AuditError::io("cut an unfinished record", &error))?;
     Ok(Cut { segment: torn.place.segment, offset: torn.place.offset, bytes, digest })
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ fn lists_are_shortened_and_counts_are_not() {
 #[test]
 fn the_worst_entry_fits_after_the_last_step() {
     for text in ["\u{1}", "\"", "é", "\u{10ffff}"] {
-        let line = full(&text.repeat(100_000), 500).encode().unwrap();
+        let line = full(&text.repeat(10_000), 50).encode().unwrap();
         assert!(line.len() <= limits::AUDIT_RECORD_BYTES, "{text:?}: {}", line.len());
         assert!(decode(&line).truncated);
     }
