@@ -8,5 +8,6 @@ pub mod fetch;
 pub mod fhir;
 pub mod id;
 pub mod limits;
+pub mod listen;
 pub mod metrics;
 pub mod outbound;

@@ -46,6 +46,12 @@ pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const H2_PING: Duration = Duration::from_secs(20);
 /// See [`H2_PING`].
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a client may reset before they were looked at, before its connection is closed (rapid reset).
+pub const H2_PENDING_RESETS: usize = 20;
+/// Streams that we may have to reset for a client's errors, before its connection is closed.
+pub const H2_LOCAL_RESETS: usize = 256;
+/// Wait after accept failed for want of file descriptors, for some to come free.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Exchanges in flight on one core before new ones are refused with 503.
 pub const IN_FLIGHT_PER_CORE: usize = 512;
 /// Time for what is in flight to finish after SIGTERM: below the 30 s after which orchestrators kill.
