@@ -11,6 +11,8 @@ use std::time::Duration;
 pub const CONNECTIONS: usize = 4_096;
 /// Connections from one peer address: one payer's pool fits, one broken client cannot take the rest.
 pub const CONNECTIONS_PER_PEER: usize = 256;
+/// Connections of operators to the listener for health and metrics.
+pub const ADMIN_CONNECTIONS: usize = 64;
 /// Connections the kernel may queue while accept is busy.
 pub const LISTEN_BACKLOG: i32 = 1_024;
 /// Time for the TLS handshake; tokio-rustls has no deadline of its own.
