@@ -11,6 +11,8 @@ use std::time::Duration;
 pub const CONNECTIONS: usize = 4_096;
 /// Connections from one peer address: one payer's pool fits, one broken client cannot take the rest.
 pub const CONNECTIONS_PER_PEER: usize = 256;
+/// Connections of operators to the listener for health and metrics.
+pub const ADMIN_CONNECTIONS: usize = 64;
 /// Connections the kernel may queue while accept is busy.
 pub const LISTEN_BACKLOG: i32 = 1_024;
 /// Time for the TLS handshake; tokio-rustls has no deadline of its own.
@@ -46,6 +48,12 @@ pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const H2_PING: Duration = Duration::from_secs(20);
 /// See [`H2_PING`].
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a client may reset before they were looked at, before its connection is closed (rapid reset).
+pub const H2_PENDING_RESETS: usize = 20;
+/// Streams that we may have to reset for a client's errors, before its connection is closed.
+pub const H2_LOCAL_RESETS: usize = 256;
+/// Wait after accept failed for want of file descriptors, for some to come free.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Exchanges in flight on one core before new ones are refused with 503.
 pub const IN_FLIGHT_PER_CORE: usize = 512;
 /// Time for what is in flight to finish after SIGTERM: below the 30 s after which orchestrators kill.
