@@ -6,3 +6,4 @@ pub mod clock;
 pub mod fhir;
 pub mod id;
 pub mod limits;
+pub mod oauth;
