@@ -91,6 +91,18 @@ pub const KEY_SET_REFRESH: Duration = Duration::from_secs(60);
 pub const KEY_SET_BYTES: usize = 64 * 1024;
 /// Time to fetch a key set.
 pub const KEY_SET_FETCH: Duration = Duration::from_secs(3);
+/// A key set is kept no longer than this, whatever its `Cache-Control` says: a removed key stops counting.
+pub const KEY_SET_LIFE_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// A key set is kept at least this long: Keycloak sends `no-cache`, which would mean a fetch for every token.
+pub const KEY_SET_LIFE_MIN: Duration = Duration::from_secs(60);
+/// Without a usable key set, a failed fetch is tried again after this time: an issuer that starts answers 503.
+pub const KEY_SET_RETRY: Duration = Duration::from_secs(5);
+/// A key set is renewed in the background when it has less than this time left.
+pub const KEY_SET_RENEW: Duration = Duration::from_secs(20);
+/// Life of a token from issue to expiry, unless the issuer's entry says otherwise: UDAP allows an hour.
+pub const TOKEN_LIFE_SECONDS: i64 = 3_600;
+/// Scopes in one token: one for every R4 type, and more.
+pub const TOKEN_SCOPES: usize = 256;
 
 // --- policy ----------------------------------------------------------------------------------------
 
@@ -158,3 +170,10 @@ pub const AUDIT_BATCH: usize = 256;
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
 /// Space written ahead of the log, so that a full disk is known before the EHR is asked.
 pub const AUDIT_HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
+
+// --- configuration ---------------------------------------------------------------------------------
+
+/// The configuration file, and each text or PEM file that it names.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+/// The list of patients that payers may ask about, when it is a file.
+pub const ROSTER_FILE_BYTES: u64 = 256 * 1024 * 1024;
