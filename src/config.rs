@@ -118,8 +118,7 @@ pub struct Upstream {
     /// `base_url`: its FHIR base, without a slash at the end. `http` only to loopback, or with
     /// `allow_plaintext = true`. Required.
     pub base_url: HttpUrl,
-    /// `ca`: PEM file of the authorities that its certificate must come from. Default: none is trusted, so `https`
-    /// needs it.
+    /// `ca`: PEM file of the authorities that its certificate must come from. Default: those of the system.
     pub ca: Option<Certificates>,
     /// `client_certificate` and `client_key`: PEM files of the gateway's own certificate. Both or neither.
     pub client: Option<ClientIdentity>,
@@ -266,7 +265,7 @@ pub enum KeySource {
     Url {
         /// `https` unless loopback.
         url: HttpUrl,
-        /// `jwks_ca`: PEM file of the authorities that its certificate must come from; needed with `https`.
+        /// `jwks_ca`: PEM file of the authorities that its certificate must come from. Default: those of the system.
         ca: Option<Certificates>,
     },
 }

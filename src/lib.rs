@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod config;
 pub mod fhir;
 pub mod id;
 pub mod limits;
 pub mod oauth;
+pub mod outbound;

@@ -92,6 +92,7 @@ impl SecretFile {
 #[derive(Clone)]
 pub struct Certificates {
     path: PathBuf,
+    pem: Vec<u8>,
     chain: Vec<CertificateDer<'static>>,
 }
 
@@ -108,12 +109,17 @@ impl Certificates {
         if chain.is_empty() {
             return Err(format!("{} holds no certificate", path.display()));
         }
-        Ok(Self { path: file.path, chain })
+        Ok(Self { path: file.path, pem: file.bytes, chain })
     }
 
     /// Where they were.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file's content.
+    pub fn pem(&self) -> &[u8] {
+        &self.pem
     }
 
     /// The certificates, at least one.
@@ -131,6 +137,7 @@ impl fmt::Debug for Certificates {
 /// A private key from a PEM file.
 pub struct PrivateKey {
     path: PathBuf,
+    pem: Vec<u8>,
     key: PrivateKeyDer<'static>,
 }
 
@@ -139,7 +146,7 @@ impl PrivateKey {
         let file = File::read(path, limits::CONFIG_FILE_BYTES)?;
         let key = PrivateKeyDer::from_pem_slice(&file.bytes)
             .map_err(|_| format!("{} holds no private key in pem", path.display()))?;
-        Ok(Self { path: file.path, key })
+        Ok(Self { path: file.path, pem: file.bytes, key })
     }
 
     /// Whether it is the key of the first of `certificates`.
@@ -151,6 +158,11 @@ impl PrivateKey {
     /// Where it was.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file's content, for the one place that uses it.
+    pub fn expose_pem(&self) -> &[u8] {
+        &self.pem
     }
 
     /// The key itself, for the one place that uses it.

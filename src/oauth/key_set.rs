@@ -213,7 +213,9 @@ impl PublicKey {
             _ => return Err(KeyFault::Unsupported),
         };
         let algorithm = match text("alg")? {
-            Some(name) => Some(Algorithm::parse(&name).filter(|alg| alg.key_kind() == kind).ok_or(KeyFault::Unsupported)?),
+            Some(name) => {
+                Some(Algorithm::parse(&name).filter(|alg| alg.key_kind() == kind).ok_or(KeyFault::Unsupported)?)
+            }
             None => None,
         };
         Ok(Self { kid: (&*kid).into(), kind, algorithm, public, decoding })
