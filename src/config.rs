@@ -229,7 +229,7 @@ pub struct Audit {
 }
 
 /// `[[issuer]]`: an authorization server whose access tokens are accepted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Issuer {
     /// `issuer`: equal to `iss`, character by character. Required.
     pub issuer: String,
@@ -252,7 +252,7 @@ pub struct Issuer {
 }
 
 /// Where an issuer's public keys come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum KeySource {
     /// `jwks_file`, read once.
     File {
@@ -282,7 +282,7 @@ pub enum RequiredClaim {
 }
 
 /// `[[client]]`: a payer's system, known beforehand.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Registration {
     /// `id`: the `client_id` in its tokens, and its name in policy and audit. Required.
     pub id: String,
