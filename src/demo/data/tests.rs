@@ -33,7 +33,7 @@ fn below(name: &str, value: Value<'_>, visit: &mut dyn FnMut(&str, Value<'_>)) {
 fn patient_of(identity: &Reference, resource: Value<'_>) -> Option<String> {
     match subject::of(identity.resource_type, resource, &[]) {
         Subject::Patients(patients) => Some(patients.iter().map(ToString::to_string).collect::<Vec<_>>().join("+")),
-        Subject::NotPatientData | Subject::Unprovable => None,
+        Subject::NotPatientData | Subject::Unprovable | Subject::Unstated => None,
     }
 }
 
