@@ -21,7 +21,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
 use crate::audit::{Audit, Reservation};
-use crate::clock::{Clock, Now};
+use crate::clock::Clock;
 use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, decide};
 use crate::fetch::facts::FactSource;
 use crate::fetch::body::UpstreamBody;

@@ -139,7 +139,7 @@ impl Trail {
                 DecideError::Denied(denial) => {
                     (denial.revision.to_string(), denial.reasons.iter().map(|reason| reason.code.to_string()).collect())
                 }
-                other => (policy_revision.to_owned(), Vec::new()),
+                _ => (policy_revision.to_owned(), Vec::new()),
             };
             self.entry.decision = Some(Decision { id: error.decision().to_string(), revision, effect: Effect::Deny, reasons });
         }
