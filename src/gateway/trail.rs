@@ -188,7 +188,7 @@ impl Trail {
             withheld = counts.map(|counts| counts.withheld.values().sum::<u64>()),
             status,
             fault = fault.map(|(_, label)| label),
-            detail = fault.map(|(fault, _)| fault.to_string()),
+            detail = fault.map(|(fault, _)| fault.log_text()),
             microseconds = self.microseconds(),
             "exchange"
         );

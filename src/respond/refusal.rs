@@ -59,6 +59,16 @@ pub enum Fault {
     Randomness,
 }
 
+impl Fault {
+    /// The text for the log. What a client wrote, a parameter's name included, is not repeated there.
+    pub fn log_text(&self) -> String {
+        match self {
+            Self::Understand(UnderstandError::Search(_)) => "understand: a search parameter is not supported".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// A fault as the client, the log and the metrics see it.
 #[derive(Debug)]
 pub struct Refusal {
