@@ -156,7 +156,8 @@ pub const ANSWER_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 // --- audit -----------------------------------------------------------------------------------------
 
-/// Exchanges whose record is reserved and not yet durable; beyond it new ones are refused with 503.
+/// Exchanges that hold space in the log, from before the EHR is asked until the receipt is used up or the
+/// closing is durable; beyond it new ones are refused with 503.
 pub const AUDIT_OUTSTANDING: usize = 1_024;
 /// One audit record, encoded.
 pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
