@@ -192,14 +192,6 @@ pub const DECISION_INCLUDES: usize = 64;
 pub const DECISION_PAGE_CAP: u32 = 1_000;
 /// The longest that a policy may let an answer be kept.
 pub const DECISION_CACHE_SECONDS: u32 = 3_600;
-/// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and
-/// a longest closing for each of [`AUDIT_OUTSTANDING`] exchanges, with a fifth to spare.
-pub const AUDIT_HEADROOM_BYTES: u64 = 40 * 1024 * 1024;
-/// Space is written ahead in pieces of this size; one piece delays a waiting record by a few milliseconds.
-pub const AUDIT_HEADROOM_STEP: u64 = 2 * 1024 * 1024;
-/// The signed checkpoint is rewritten with each batch and forced to the device at most this often; a power
-/// failure can set it back by this much and never forward.
-pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);
 /// Provisions nested in a Consent's root provision that are followed.
 pub const CONSENT_NESTING: u32 = 1;
 /// Items of one list in a Coverage or Consent.
@@ -222,19 +214,3 @@ pub const POLICY_FOLDERS: usize = 4;
 pub const GATE_SEEDS: usize = 128;
 /// Inputs grown from them: some milliseconds each at worst, while policies are loaded.
 pub const GATE_INPUTS: usize = 512;
-/// A key set is kept no longer than this, whatever its `Cache-Control` says: a removed key stops counting.
-pub const KEY_SET_LIFE_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// A key set is kept at least this long: Keycloak sends `no-cache`, which would mean a fetch for every token.
-pub const KEY_SET_LIFE_MIN: Duration = Duration::from_secs(60);
-/// Without a usable key set, a failed fetch is tried again after this time: an issuer that starts answers 503.
-pub const KEY_SET_RETRY: Duration = Duration::from_secs(5);
-/// A key set is renewed in the background when it has less than this time left.
-pub const KEY_SET_RENEW: Duration = Duration::from_secs(20);
-/// Life of a token from issue to expiry, unless the issuer's entry says otherwise: UDAP allows an hour.
-pub const TOKEN_LIFE_SECONDS: i64 = 3_600;
-/// Scopes in one token: one for every R4 type, and more.
-pub const TOKEN_SCOPES: usize = 256;
-/// The configuration file, and each text or PEM file that it names.
-pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
-/// The list of patients that payers may ask about, when it is a file.
-pub const ROSTER_FILE_BYTES: u64 = 256 * 1024 * 1024;
