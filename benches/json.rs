@@ -1,5 +1,7 @@
 //! Reading JSON into an index (`fhir::json`) against serde_json only validating the same bytes.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run should stop")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
@@ -9,6 +11,7 @@ use serde::de::IgnoredAny;
 #[path = "data/ratio.rs"]
 mod ratio;
 #[path = "data/searchset.rs"]
+#[expect(dead_code, reason = "only entries are read here, not Bundles")]
 mod searchset;
 
 use searchset::{Layout, entry};
