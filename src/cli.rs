@@ -13,13 +13,9 @@ use clap::{Parser, Subcommand};
 use thiserror::Error;
 
 use crate::config::{Config, Problem};
-<<<<<<< HEAD
 use crate::start::StartError;
 
 pub mod audit;
-=======
-
->>>>>>> identity
 pub mod certs;
 pub mod check;
 pub mod serve;
@@ -57,17 +53,13 @@ enum Command {
     Check(check::Arguments),
     /// Print an access token signed by a development issuer. Never for production.
     Token(token::Arguments),
-<<<<<<< HEAD
     /// Check the audit log, or look into it.
     #[command(subcommand)]
     Audit(Audit),
-=======
->>>>>>> identity
     /// Make a development authority, certificates and issuer key. Never for production.
     Certs(certs::Arguments),
 }
 
-<<<<<<< HEAD
 /// What to do with an audit log.
 #[derive(Debug, Subcommand)]
 enum Audit {
@@ -77,20 +69,15 @@ enum Audit {
     Show(audit::ShowArgs),
 }
 
-=======
->>>>>>> identity
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum CliError {
     /// The configuration is wrong: every mistake.
     #[error("{}", lines(.0))]
     Config(Vec<Problem>),
-<<<<<<< HEAD
     /// What the configuration names is not in order: policies, keys, the audit log.
     #[error("{0}")]
     Start(StartError),
-=======
->>>>>>> identity
     /// Something else went wrong.
     #[error("{0}")]
     Failed(String),
@@ -103,11 +90,7 @@ impl CliError {
     /// The exit code: those of `sysexits.h` where one fits.
     pub fn exit_code(&self) -> Exit {
         match self {
-<<<<<<< HEAD
             Self::Config(_) | Self::Start(_) => Exit::Config,
-=======
-            Self::Config(_) => Exit::Config,
->>>>>>> identity
             Self::Failed(_) => Exit::Failed,
             Self::Usage(_) => Exit::Usage,
         }
@@ -123,11 +106,8 @@ pub enum Exit {
     Failed,
     /// `EX_OK`
     Ok,
-<<<<<<< HEAD
     /// What was to be examined could not be read.
     Unusable,
-=======
->>>>>>> identity
     /// `EX_USAGE`
     Usage,
 }
@@ -138,10 +118,7 @@ impl From<Exit> for ExitCode {
             Exit::Config => 78.into(),
             Exit::Failed => Self::FAILURE,
             Exit::Ok => Self::SUCCESS,
-<<<<<<< HEAD
             Exit::Unusable => 2.into(),
-=======
->>>>>>> identity
             Exit::Usage => 64.into(),
         }
     }
@@ -164,11 +141,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
         Command::Check(arguments) => check::command(&arguments, out),
         Command::Token(arguments) => token::command(&arguments, out),
         Command::Certs(arguments) => certs::command(&arguments, out),
-<<<<<<< HEAD
         Command::Audit(Audit::Verify(arguments)) => return audit::verify(&arguments, out),
         Command::Audit(Audit::Show(arguments)) => return audit::show(&arguments.dir, &arguments.filters, out),
-=======
->>>>>>> identity
     };
     match result {
         Ok(()) => Exit::Ok,

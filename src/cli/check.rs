@@ -3,18 +3,11 @@
 //! Takes: a configuration file. Gives: a summary for people. Refuses: what `serve` would refuse.
 
 use std::io::{self, Write};
-<<<<<<< HEAD
 use std::sync::Arc;
 
 use super::{CliError, ConfigArgument, printed};
 use crate::config::{ClientCertificates, Config, Registration, UpstreamCredential};
 use crate::start;
-=======
-
-use super::{CliError, ConfigArgument, printed};
-use crate::config::{ClientCertificates, Config, Registration, UpstreamCredential};
-use crate::identify::Identities;
->>>>>>> identity
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -29,20 +22,12 @@ pub struct Arguments {
 
 pub(super) fn command(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CliError> {
     let config = arguments.config.load()?;
-<<<<<<< HEAD
     let config = Arc::new(config);
     let policies = start::check(&config).map_err(CliError::Start)?;
     printed(summary(&config, arguments, &policies, out))
 }
 
 fn summary(config: &Config, arguments: &Arguments, policies: &str, out: &mut dyn Write) -> io::Result<()> {
-=======
-    Identities::new(&config).map_err(|error| CliError::Failed(format!("an issuer's keys: {error}")))?;
-    printed(summary(&config, arguments, out))
-}
-
-fn summary(config: &Config, arguments: &Arguments, out: &mut dyn Write) -> io::Result<()> {
->>>>>>> identity
     let listen = &config.listen;
     let security = match listen.tls.as_ref().map(|tls| tls.client_certificates) {
         None => "plaintext",
@@ -58,11 +43,7 @@ fn summary(config: &Config, arguments: &Arguments, out: &mut dyn Write) -> io::R
     writeln!(out, "{}: configuration is good", arguments.config.path().display())?;
     writeln!(out, "  listens on {} as {} ({security})", listen.address, listen.base_url)?;
     writeln!(out, "  asks       {} {credential}", config.upstream.base_url)?;
-<<<<<<< HEAD
     writeln!(out, "  obeys      {}: {policies}", config.policy.path.display())?;
-=======
-    writeln!(out, "  obeys      {}", config.policy.path.display())?;
->>>>>>> identity
     writeln!(out, "  records in {}", config.audit.directory.display())?;
     for issuer in &config.issuers {
         let algorithms: Vec<&str> = issuer.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();

@@ -2,7 +2,6 @@
 //!
 //! Takes: a configuration file. Gives: nothing until it is told to stop. Refuses: a configuration with a mistake.
 
-<<<<<<< HEAD
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +16,6 @@ use crate::start::{self, Running};
 
 /// Key sets and the audit log are looked after this often.
 const WATCH: Duration = Duration::from_secs(5);
-=======
-use tracing_subscriber::filter::LevelFilter;
-
-use super::{CliError, ConfigArgument};
-use crate::config::{Config, LogLevel};
->>>>>>> identity
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -31,12 +24,8 @@ Examples:
   portcullis serve
   portcullis serve --config /etc/portcullis/portcullis.toml
 
-<<<<<<< HEAD
 SIGTERM stops accepting, finishes what is in flight, and ends with code 0.
 SIGHUP loads the policies anew; if they are wrong, the earlier ones stay in force.")]
-=======
-SIGTERM stops accepting, finishes what is in flight, and ends with code 0.")]
->>>>>>> identity
 pub struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,
@@ -48,7 +37,6 @@ pub(super) fn command(arguments: &Arguments) -> Result<(), CliError> {
     run(config)
 }
 
-<<<<<<< HEAD
 /// Serves until told to stop, or until the audit log fails.
 pub fn run(config: Config) -> Result<(), CliError> {
     let running = start::start(Arc::new(config), Clock::System).map_err(CliError::Start)?;
@@ -78,11 +66,6 @@ async fn until_stopped(running: Running) -> Result<(), CliError> {
         }
     }
     running.stop(limits::DRAIN).await;
-=======
-/// Serves until told to stop.
-pub fn run(config: Config) -> Result<(), CliError> {
-    drop(config);
->>>>>>> identity
     Ok(())
 }
 
