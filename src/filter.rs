@@ -14,13 +14,11 @@ mod tests;
 
 use thiserror::Error;
 
-pub use bundle::BundleFilter;
+pub use bundle::{BundleFilter, empty_searchset};
 pub use tally::{Tally, Withheld};
 
 use crate::fhir::json::{JsonError, Tape};
-use crate::fhir::name::ResourceType;
 use crate::fhir::reference::Reference;
-use crate::fhir::search::SearchError;
 use crate::rewrite::Question;
 use crate::understand::Interaction;
 use judge::{Judge, Verdict};
@@ -105,20 +103,4 @@ pub fn read(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<Filte
 /// A resource that the EHR does not have: the same to a client as one that is withheld.
 pub fn absent() -> Filtered {
     Filtered { body: None, tally: Tally::default() }
-}
-
-/// The patients that a resource fetched for its own sake (to learn whose it is, before deciding) belongs to.
-pub fn owners(bytes: &[u8], resource_type: ResourceType, bases: Bases<'_>) -> Vec<crate::fhir::name::Id> {
-    let mut tape = Tape::new();
-    let Ok(document) = tape.read(bytes) else { return Vec::new() };
-    match crate::fhir::subject::of(resource_type, document.root(), &[bases.ehr]) {
-        crate::fhir::subject::Subject::Patients(patients) => patients,
-        _ => Vec::new(),
-    }
-}
-
-impl From<SearchError> for FilterError {
-    fn from(_: SearchError) -> Self {
-        Self::Mismatch
-    }
 }

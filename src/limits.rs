@@ -156,5 +156,38 @@ pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
 pub const AUDIT_BATCH: usize = 256;
 /// Size of one segment of the log.
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
-/// Space written ahead of the log, so that a full disk is known before the EHR is asked.
-pub const AUDIT_HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
+
+// --- deciding --------------------------------------------------------------------------------------
+
+/// An attribution file: several million memberships.
+pub const ROSTER_BYTES: u64 = 512 * 1024 * 1024;
+/// The name of a roster, or a member id.
+pub const ROSTER_NAME_BYTES: usize = 128;
+/// The document that a policy answers with.
+pub const DECISION_BYTES: usize = 256 * 1024;
+/// Patients that a decision may list; more are a roster.
+pub const DECISION_PATIENTS: usize = 1_000;
+/// Reasons in one decision.
+pub const DECISION_REASONS: usize = 16;
+/// Code, text or basis of one reason: they are repeated in answers and audit records.
+pub const DECISION_REASON_BYTES: usize = 1_024;
+/// Alternatives for one type, scopes multiplied in: each may become a search of its own.
+pub const DECISION_ALTERNATIVES: usize = 64;
+/// Element names for one type: R4's largest types have fewer.
+pub const DECISION_ELEMENTS: usize = 256;
+/// Security labels withheld.
+pub const DECISION_LABELS: usize = 256;
+/// Includes allowed.
+pub const DECISION_INCLUDES: usize = 64;
+/// The largest page a policy may allow.
+pub const DECISION_PAGE_CAP: u32 = 1_000;
+/// The longest that a policy may let an answer be kept.
+pub const DECISION_CACHE_SECONDS: u32 = 3_600;
+/// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and
+/// a longest closing for each of [`AUDIT_OUTSTANDING`] exchanges, with a fifth to spare.
+pub const AUDIT_HEADROOM_BYTES: u64 = 40 * 1024 * 1024;
+/// Space is written ahead in pieces of this size; one piece delays a waiting record by a few milliseconds.
+pub const AUDIT_HEADROOM_STEP: u64 = 2 * 1024 * 1024;
+/// The signed checkpoint is rewritten with each batch and forced to the device at most this often; a power
+/// failure can set it back by this much and never forward.
+pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);

@@ -160,7 +160,10 @@ fn search_target(
         encode_pair(parameter, &ids.join(","), &mut query);
     }
     let mut written: Vec<String> = Vec::new();
-    let own = search.criteria().iter().filter(|criterion| scope.is_none() || !narrow::names_subject(search.resource_type(), criterion));
+    let own = search
+        .criteria()
+        .iter()
+        .filter(|criterion| scope.is_none() || !narrow::names_subject(search.resource_type(), criterion));
     for criterion in own.cloned().chain(narrow::common(&rule.alternatives)) {
         let text = criterion.to_string();
         if !written.contains(&text) {

@@ -9,6 +9,8 @@ mod media;
 mod page;
 mod query;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use thiserror::Error;
@@ -16,6 +18,7 @@ use thiserror::Error;
 pub use interaction::{Direction, Include, Interaction, Page, Read, Search, Shape, Sort, TotalWanted};
 pub use media::{accepts_json, is_form};
 pub use page::{PageKey, PageLink};
+pub(crate) use query::decode as decode_query;
 pub use query::encode_pair;
 
 use crate::clock::Now;

@@ -115,10 +115,14 @@ pub fn choice_bases(member: &str) -> impl Iterator<Item = &str> {
 /// The member of this name, or the choice element that begins with it.
 fn element<'d>(value: Value<'d>, name: &str) -> Option<Value<'d>> {
     value.get(name).or_else(|| {
-        let choice =
-            |member: &str| member.strip_prefix(name).is_some_and(|suffix| CHOICES.binary_search(&suffix).is_ok());
+        let choice = |member: &str| member.strip_prefix(name).is_some_and(is_choice_suffix);
         value.members().find(|member| choice(member.name)).map(|member| member.value)
     })
+}
+
+/// Whether `suffix` names a data type that a choice element may be suffixed with.
+pub(crate) fn is_choice_suffix(suffix: &str) -> bool {
+    CHOICES.binary_search(&suffix).is_ok()
 }
 
 #[cfg(test)]

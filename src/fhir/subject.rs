@@ -2,7 +2,7 @@
 //!
 //! Takes: a resource. Gives: [`Subject`]. Guarantees: judged by one rule per type, the element behind the
 //! type's `patient` search parameter (R4), never by compartment, which also holds records about others.
-//! Refuses: to guess. A logical, contained, foreign or missing reference is [`Subject::Unprovable`].
+//! Refuses: to guess. A logical, contained or foreign reference is [`Subject::Unprovable`], a missing one [`Subject::Unstated`].
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -51,6 +51,8 @@ pub enum Subject {
     NotPatientData,
     /// The type is patient data, and nothing in it proves whose.
     Unprovable,
+    /// The type is patient data, and nothing in it says whose: what it is contained in may.
+    Unstated,
 }
 
 /// The search parameter that restricts this type to patients: `patient`, `subject`, `_id` for Patient;
@@ -79,9 +81,10 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
         return id.map_or(Subject::Unprovable, |id| Subject::Patients(vec![id]));
     }
     let mut patients = Vec::new();
-    let mut provable = true;
+    let (mut provable, mut stated) = (true, false);
     for path in &rule.paths {
         path.any(resource, &mut |value| {
+            stated = true;
             match patient(value, bases) {
                 Party::Patient(id) => patients.push(id),
                 Party::Other if rule.paths.len() == 1 && path.first() != "subject" => {}
@@ -90,7 +93,11 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
             !provable
         });
     }
-    if provable && !patients.is_empty() { Subject::Patients(patients) } else { Subject::Unprovable }
+    match (stated, provable && !patients.is_empty()) {
+        (false, _) => Subject::Unstated,
+        (true, true) => Subject::Patients(patients),
+        (true, false) => Subject::Unprovable,
+    }
 }
 
 enum Party {
@@ -153,7 +160,6 @@ mod tests {
     fn what_proves_nothing_is_nobodys() {
         for text in [
             r#"{"resourceType":"Patient"}"#,
-            r#"{"resourceType":"Observation"}"#,
             r##"{"resourceType":"Observation","subject":{"reference":"#p"}}"##,
             r#"{"resourceType":"Observation","subject":{"reference":"Group/g1"}}"#,
             r#"{"resourceType":"Observation","subject":{"identifier":{"value":"MRN-1"}}}"#,
@@ -165,5 +171,9 @@ mod tests {
         ] {
             assert_eq!(subject(text), Subject::Unprovable, "{text}");
         }
+        assert_eq!(
+            subject(r#"{"resourceType":"Observation","performer":[{"reference":"Patient/p1"}]}"#),
+            Subject::Unstated
+        );
     }
 }

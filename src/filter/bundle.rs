@@ -11,6 +11,8 @@ use crate::limits;
 use crate::rewrite::Question;
 use crate::understand::{Interaction, TotalWanted};
 
+const BEGINNING: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"";
+
 /// Where in the Bundle the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -57,7 +59,7 @@ impl<'q> BundleFilter<'q> {
             deferred: Vec::new(),
             deferred_bytes: 0,
             next: None,
-            out: b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"".to_vec(),
+            out: BEGINNING.to_vec(),
             entries: 0,
             tally: Tally::default(),
         }
@@ -66,7 +68,8 @@ impl<'q> BundleFilter<'q> {
     /// Takes the next bytes of the EHR's answer.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FilterError> {
         self.held.extend_from_slice(bytes);
-        if self.held.len() >= self.tried.saturating_mul(2) || self.tried < limits::STREAM_FRAME_BYTES {
+        let grown = self.tried < limits::STREAM_FRAME_BYTES || self.held.len() >= self.tried.saturating_mul(2);
+        if grown || self.held.len() > limits::ENTRY_BYTES {
             self.advance()?;
         }
         Ok(())
@@ -105,18 +108,8 @@ impl<'q> BundleFilter<'q> {
             self.out.push(b']');
         }
         let first_page = matches!(self.question.interaction(), Interaction::Search(_));
-        if first_page && next.is_none() && shape.total != TotalWanted::None {
-            self.out.extend_from_slice(format!(",\"total\":{}", self.tally.matches).as_bytes());
-        }
-        self.out.extend_from_slice(b",\"link\":[{\"relation\":\"self\",\"url\":");
-        write_string(own, &mut self.out);
-        self.out.push(b'}');
-        if let Some(next) = next {
-            self.out.extend_from_slice(b",{\"relation\":\"next\",\"url\":");
-            write_string(next, &mut self.out);
-            self.out.push(b'}');
-        }
-        self.out.extend_from_slice(b"]}");
+        let states_total = first_page && next.is_none() && shape.total != TotalWanted::None;
+        close_bundle(states_total.then_some(self.tally.matches), own, next, &mut self.out);
         (self.out, self.tally)
     }
 
@@ -250,7 +243,9 @@ impl<'q> BundleFilter<'q> {
                 continue;
             }
             let Some(url) = link.get("url").and_then(Value::text) else { continue };
-            let below = url.strip_prefix(self.judge.bases().ehr).filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#'));
+            let below = url
+                .strip_prefix(self.judge.bases().ehr)
+                .filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#'));
             match below {
                 Some(rest) if rest.bytes().all(|byte| byte.is_ascii_graphic()) => self.next = Some(rest.to_owned()),
                 _ => self.tally.foreign_links += 1,
@@ -263,7 +258,8 @@ impl<'q> BundleFilter<'q> {
             self.tally.received += 1;
         }
         let resource = entry.get("resource").filter(|resource| resource.kind() == Kind::Object);
-        let Some((resource, identity)) = resource.and_then(|resource| Some((resource, self.judge.identity(resource)?))) else {
+        let Some((resource, identity)) = resource.and_then(|resource| Some((resource, self.judge.identity(resource)?)))
+        else {
             self.tally.withhold(super::Withheld::Malformed);
             return;
         };
@@ -301,6 +297,28 @@ impl<'q> BundleFilter<'q> {
         }
         room
     }
+}
+
+/// A searchset without entries, to the byte what a filter writes that lets none through.
+pub fn empty_searchset(own: &str, states_total: bool) -> Vec<u8> {
+    let mut out = BEGINNING.to_vec();
+    close_bundle(states_total.then_some(0), own, None, &mut out);
+    out
+}
+
+fn close_bundle(total: Option<u32>, own: &str, next: Option<&str>, out: &mut Vec<u8>) {
+    if let Some(total) = total {
+        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+    }
+    out.extend_from_slice(b",\"link\":[{\"relation\":\"self\",\"url\":");
+    write_string(own, out);
+    out.push(b'}');
+    if let Some(next) = next {
+        out.extend_from_slice(b",{\"relation\":\"next\",\"url\":");
+        write_string(next, out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
 }
 
 fn read_first<'t>(tape: &'t mut Tape, piece: &'t [u8]) -> Result<Option<(Document<'t>, usize)>, FilterError> {

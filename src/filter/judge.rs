@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use memchr::memmem;
 
-use super::tally::Withheld;
 use super::Bases;
+use super::tally::Withheld;
 use crate::decide::{Elements, TypeRule};
 use crate::fhir::json::{Kind, Value};
 use crate::fhir::name::{Id, ResourceType};
@@ -143,7 +143,7 @@ impl<'q> Judge<'q> {
             Subject::NotPatientData => Ok(Vec::new()),
             // About many parties: its own rule is that everything it is about was released (see `comes_along`).
             Subject::Unprovable if self.may_come_along(resource_type) => Ok(Vec::new()),
-            Subject::Unprovable => Err(Withheld::Subject),
+            Subject::Unprovable | Subject::Unstated => Err(Withheld::Subject),
         }
     }
 
@@ -181,8 +181,8 @@ impl<'q> Judge<'q> {
                 let all_known = include.source == identity.resource_type
                     && self.references(include, resource, &mut |reference| references.push(reference));
                 let known = |reference: &Reference| self.released.contains(reference);
-                let about_all = identity.resource_type.as_str() != "Provenance"
-                    || (all_known && references.iter().all(known));
+                let about_all =
+                    identity.resource_type.as_str() != "Provenance" || (all_known && references.iter().all(known));
                 about_all && include.source == identity.resource_type && references.iter().any(known)
             }
         }
@@ -227,7 +227,7 @@ impl<'q> Judge<'q> {
             let Some(rule) = self.question.rule(resource_type) else { return false };
             let owned = match subject::of(resource_type, resource, &self.ehr()) {
                 Subject::Patients(patients) => patients.iter().all(|patient| self.question.admits(patient)),
-                Subject::NotPatientData => true,
+                Subject::NotPatientData | Subject::Unstated => true,
                 Subject::Unprovable => false,
             };
             let plain = resource.get("contained").is_none();

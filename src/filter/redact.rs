@@ -4,23 +4,28 @@
 //! extensions of primitives, extensions inside what stays, contained resources, `meta` beyond version, time and labels.
 //! Numbers and strings that stay are copied byte for byte.
 
+use super::Bases;
 use super::judge::{Judge, Release, mentions};
 use super::tally::Tally;
-use super::Bases;
 use crate::decide::{ElementTree, Elements, Kept};
 use crate::fhir::json::{Kind, Value, write_string};
 use crate::fhir::path::choice_bases;
 use crate::fhir::subject;
 
 /// The tag of a resource that is not complete (R4 2.20.2, `SUBSETTED`).
-const SUBSETTED: &str =
-    r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"subsetted"}"#;
+const SUBSETTED: &str = r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"subsetted"}"#;
 
 /// Parts of `meta` that stay when a resource is redacted.
 const META: &[&str] = &["versionId", "lastUpdated", "security"];
 
 /// Writes `resource` to `out` as `release` permits.
-pub(super) fn write(resource: Value<'_>, release: &Release<'_>, judge: &Judge<'_>, out: &mut Vec<u8>, tally: &mut Tally) {
+pub(super) fn write(
+    resource: Value<'_>,
+    release: &Release<'_>,
+    judge: &Judge<'_>,
+    out: &mut Vec<u8>,
+    tally: &mut Tally,
+) {
     let bases = judge.bases();
     let writer = Writer {
         bases,
@@ -28,7 +33,8 @@ pub(super) fn write(resource: Value<'_>, release: &Release<'_>, judge: &Judge<'_
         rewrites: mentions(resource, bases.ehr) || mentions(resource, "\\/"),
         drops_contained: !release.keep_contained,
     };
-    let whole = matches!(release.elements, Elements::All) && release.asked_elements.is_empty() && release.keep_contained;
+    let whole =
+        matches!(release.elements, Elements::All) && release.asked_elements.is_empty() && release.keep_contained;
     if whole {
         writer.copy(resource, out);
     } else {
@@ -50,7 +56,8 @@ impl Writer<'_> {
     fn resource(&self, resource: Value<'_>, elements: &Elements, asked: &[Box<str>], out: &mut Vec<u8>) {
         let type_name = resource.get("resourceType").and_then(Value::text).unwrap_or_default();
         let about = crate::fhir::name::ResourceType::parse(&type_name).ok();
-        let names_subject = |name: &str| about.is_some_and(|about| subject::elements(about).any(|element| element == name));
+        let names_subject =
+            |name: &str| about.is_some_and(|about| subject::elements(about).any(|element| element == name));
         out.extend_from_slice(b"{\"resourceType\":");
         write_string(&type_name, out);
         if let Some(id) = resource.get("id") {
@@ -61,7 +68,9 @@ impl Writer<'_> {
         self.meta(resource.get("meta"), matches!(elements, Elements::All), out);
         for member in resource.members().filter(|member| !matches!(member.name, "resourceType" | "id" | "meta")) {
             let plain = member.name.trim_start_matches('_');
-            let wanted = asked.is_empty() || names_subject(plain) || is_named(plain, |name| asked.iter().any(|one| &**one == name));
+            let wanted = asked.is_empty()
+                || names_subject(plain)
+                || is_named(plain, |name| asked.iter().any(|one| &**one == name));
             if !wanted {
                 continue;
             }
@@ -79,7 +88,7 @@ impl Writer<'_> {
                     true
                 }
                 (name, Elements::Only(_)) if names_subject(name) => self.clean(member.value, out),
-                (name, Elements::Only(tree)) => self.kept(kept(tree, name), member.value, out),
+                (name, Elements::Only(tree)) => self.kept(tree.child(name), member.value, out),
             };
             if !written {
                 out.truncate(mark);
@@ -92,13 +101,15 @@ impl Writer<'_> {
         out.push(b'{');
         for member in meta.into_iter().flat_map(Value::members) {
             if member.name != "tag" && (whole || META.contains(&member.name)) {
-                out.extend_from_slice(member.raw.as_bytes());
+                write_string(member.name, out);
+                out.push(b':');
+                self.copy(member.value, out);
                 out.push(b',');
             }
         }
         out.extend_from_slice(b"\"tag\":[");
         for tag in meta.and_then(|meta| meta.get("tag")).into_iter().filter(|_| whole).flat_map(Value::items) {
-            out.extend_from_slice(tag.raw().as_bytes());
+            self.copy(tag, out);
             out.push(b',');
         }
         out.extend_from_slice(SUBSETTED.as_bytes());
@@ -135,7 +146,7 @@ impl Writer<'_> {
     fn part(&self, tree: &ElementTree, value: Value<'_>, out: &mut Vec<u8>) -> bool {
         match value.kind() {
             Kind::Array => self.items(value, out, |item, out| self.part(tree, item, out)),
-            Kind::Object => self.members(value, out, |name, member, out| self.kept(kept(tree, name), member, out)),
+            Kind::Object => self.members(value, out, |name, member, out| self.kept(tree.child(name), member, out)),
             _ => false,
         }
     }
@@ -145,7 +156,9 @@ impl Writer<'_> {
         match value.kind() {
             Kind::Array => self.items(value, out, |item, out| self.clean(item, out)),
             Kind::Object => self.members(value, out, |name, member, out| {
-                let dangling = self.drops_contained && name == "reference" && member.text().is_some_and(|text| text.starts_with('#'));
+                let dangling = self.drops_contained
+                    && name == "reference"
+                    && member.text().is_some_and(|text| text.starts_with('#'));
                 name != "extension" && !dangling && self.clean(member, out)
             }),
             Kind::Null => false,
@@ -156,7 +169,12 @@ impl Writer<'_> {
         }
     }
 
-    fn items<'v>(&self, array: Value<'v>, out: &mut Vec<u8>, mut write: impl FnMut(Value<'v>, &mut Vec<u8>) -> bool) -> bool {
+    fn items<'v>(
+        &self,
+        array: Value<'v>,
+        out: &mut Vec<u8>,
+        mut write: impl FnMut(Value<'v>, &mut Vec<u8>) -> bool,
+    ) -> bool {
         out.push(b'[');
         let first = out.len();
         for item in array.items() {
@@ -235,14 +253,6 @@ impl Writer<'_> {
     }
 }
 
-/// What a tree keeps of a member, whose name may be a choice element's type-suffixed form.
-fn kept<'t>(tree: &'t ElementTree, name: &str) -> Kept<'t> {
-    match tree.child(name) {
-        Kept::No => choice_bases(name).map(|base| tree.child(base)).find(|kept| !matches!(kept, Kept::No)).unwrap_or(Kept::No),
-        found => found,
-    }
-}
-
 fn is_named(name: &str, known: impl Fn(&str) -> bool) -> bool {
     known(name) || choice_bases(name).any(known)
 }
@@ -256,7 +266,10 @@ fn renamed(text: &str, bases: Bases<'_>) -> Option<String> {
     while let Some(at) = rest.find(bases.ehr) {
         let (before, from) = rest.split_at(at);
         let after = from.get(bases.ehr.len()..).unwrap_or_default();
-        let ends = after.chars().next().is_none_or(|next| !(next.is_ascii_alphanumeric() || matches!(next, '-' | '_' | '.' | '%' | '~')));
+        let ends = after
+            .chars()
+            .next()
+            .is_none_or(|next| !(next.is_ascii_alphanumeric() || matches!(next, '-' | '_' | '.' | '%' | '~')));
         out.push_str(before);
         out.push_str(if ends { bases.gateway } else { bases.ehr });
         changed |= ends;

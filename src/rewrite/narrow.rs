@@ -31,7 +31,7 @@ pub(super) fn common(alternatives: &[Vec<Criterion>]) -> Vec<Criterion> {
     let Some((first, others)) = alternatives.split_first() else { return Vec::new() };
     let everywhere = |criterion: &Criterion| {
         let text = criterion.to_string();
-        others.iter().all(|alternative| alternative.iter().any(|other| other.to_string() == text))
+        alternatives.iter().all(|alternative| alternative.iter().any(|other| other.to_string() == text))
     };
     let mut shared: Vec<Criterion> = first.iter().filter(|criterion| everywhere(criterion)).cloned().collect();
     let rest: Option<Vec<&Criterion>> = alternatives
@@ -60,7 +60,11 @@ pub(super) fn releases(elements: &Elements, path: &Path) -> bool {
 fn tree_releases(tree: &ElementTree, path: &Path) -> bool {
     let mut below = tree;
     for step in path.steps() {
-        match below.child(step) {
+        let kept = match below.child(step) {
+            Kept::No => below.child(&format!("{step}[x]")),
+            found => found,
+        };
+        match kept {
             Kept::No => return false,
             Kept::Whole => return true,
             Kept::Part(part) => below = part,

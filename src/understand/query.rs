@@ -15,7 +15,7 @@ const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'/').remove(b',');
 
 /// A decoded `name=value`.
-pub(super) type Pair = (String, String);
+pub(crate) type Pair = (String, String);
 
 /// Search parameters that read what no caller is told: labels and where a record came from.
 const WITHHELD_PARAMETERS: &[&str] = &["_security", "_source"];
@@ -32,7 +32,7 @@ pub fn encode_pair(name: &str, value: &str, query: &mut String) {
 
 /// Decodes `application/x-www-form-urlencoded` text. A stray `%`, bytes that are not UTF-8, control characters and
 /// pairs without `=` are refused, because another parser could read them differently.
-pub(super) fn decode(text: &str) -> Result<Vec<Pair>, UnderstandError> {
+pub(crate) fn decode(text: &str) -> Result<Vec<Pair>, UnderstandError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }

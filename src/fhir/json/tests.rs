@@ -26,7 +26,8 @@ fn resolves_escapes_in_values_and_refuses_them_in_names() {
     let mut tape = Tape::new();
     let root = tape.read(br#"{"a":"\u0041\n\"\\\/\ud83d\ude00e"}"#).unwrap().root();
     assert_eq!(root.get("a").unwrap().text().unwrap(), "A\n\"\\/\u{1F600}e");
-    assert!(matches!(refused(r#"{"\u0061":1}"#), JsonError::EscapedName(_)));
+    assert_eq!(refused(r#"{"\u0061":1}"#), JsonError::EscapedName(1));
+    assert_eq!(refused(r#"{"abcdefgh\"#), JsonError::EscapedName(1));
 }
 
 #[test]
@@ -37,6 +38,19 @@ fn refuses_duplicates_anywhere() {
     let mut tape = Tape::new();
     assert!(tape.read(format!("{{{}}}", many.join(",")).as_bytes()).is_ok());
     assert!(matches!(refused(&format!("{{{},\"k77\":1}}", many.join(","))), JsonError::Duplicate(_)));
+}
+
+#[test]
+fn refuses_a_duplicate_at_its_position_however_many_members_there_are() {
+    for count in [1, 2, 63, 64, 65, 66, 1000] {
+        let names: Vec<_> = (0..count).map(|n| format!("\"name{n}\":{{\"name0\":0}}")).collect();
+        let unique = names.join(",");
+        assert!(Tape::new().read(format!("{{{unique}}}").as_bytes()).is_ok(), "{count}");
+        for repeated in [0, count / 2, count - 1] {
+            let text = format!("{{{unique},\"name{repeated}\":1}}");
+            assert_eq!(refused(&text), JsonError::Duplicate(unique.len() + 2), "{repeated} of {count}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! Which elements of a resource are kept.
+//!
+//! Takes: dotted element names (`name.family`, `value[x]`). Gives: [`Elements`], walked from the resource
+//! inwards. Guarantees: a name keeps itself with all that is below it, and nothing beside it. Refuses: names
+//! that R4's grammar of element names does not allow.
+
+use std::fmt::Write;
+
+use crate::fhir::path;
+
+/// Elements that are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elements {
+    /// All of them.
+    All,
+    /// Those of the tree.
+    Only(ElementTree),
+}
+
+/// Element names, by their steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ElementTree {
+    /// Sorted by name; an empty tree below a name keeps the whole element.
+    children: Vec<(Box<str>, ElementTree)>,
+}
+
+/// What becomes of one element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// It is removed.
+    No,
+    /// It stays as it is.
+    Whole,
+    /// Of it, only this stays.
+    Part(&'a ElementTree),
+}
+
+impl Elements {
+    /// Reads a list of names, where `*` alone is all. `None` where a name is none, the list is empty, or `*` is not alone.
+    pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
+        let names: Vec<&str> = names.into_iter().collect();
+        if names == ["*"] {
+            return Some(Self::All);
+        }
+        let mut tree = ElementTree::default();
+        for name in &names {
+            tree.insert(name)?;
+        }
+        (!names.is_empty()).then_some(Self::Only(tree))
+    }
+
+    /// What becomes of the outermost element `name`.
+    pub fn child(&self, name: &str) -> Kept<'_> {
+        match self {
+            Self::All => Kept::Whole,
+            Self::Only(tree) => tree.child(name),
+        }
+    }
+
+    pub(super) fn write_canonical(&self, out: &mut String) -> std::fmt::Result {
+        match self {
+            Self::All => out.write_char('*'),
+            Self::Only(tree) => tree.write_canonical(out),
+        }
+    }
+}
+
+impl ElementTree {
+    /// What becomes of the element `name` below. A primitive's extension (`_birthDate`) goes with its primitive; a
+    /// choice element (`valueQuantity`) with its base name (`value[x]`).
+    pub fn child(&self, name: &str) -> Kept<'_> {
+        let name = name.strip_prefix('_').unwrap_or(name);
+        let exact = self.children.binary_search_by(|(of, _)| (**of).cmp(name)).ok();
+        let choice = || {
+            self.children.iter().position(|(of, _)| {
+                of.strip_suffix("[x]").is_some_and(|base| name.strip_prefix(base).is_some_and(path::is_choice_suffix))
+            })
+        };
+        match exact.or_else(choice).and_then(|at| self.children.get(at)) {
+            None => Kept::No,
+            Some((_, below)) if below.children.is_empty() => Kept::Whole,
+            Some((_, below)) => Kept::Part(below),
+        }
+    }
+
+    /// The names at this level, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.children.iter().map(|(name, _)| &**name)
+    }
+
+    fn insert(&mut self, name: &str) -> Option<()> {
+        let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
+        let plain = first.strip_suffix("[x]").unwrap_or(first);
+        let letters = plain.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !letters || !plain.starts_with(|first: char| first.is_ascii_lowercase()) || name.len() > 128 {
+            return None;
+        }
+        match (self.children.binary_search_by(|(of, _)| (**of).cmp(first)), rest) {
+            (Ok(at), None) => self.children.get_mut(at)?.1 = Self::default(),
+            (Ok(at), Some(rest)) => {
+                let below = &mut self.children.get_mut(at)?.1;
+                if !below.children.is_empty() {
+                    below.insert(rest)?;
+                } else {
+                    Self::default().insert(rest)?;
+                }
+            }
+            (Err(at), rest) => {
+                let mut below = Self::default();
+                if let Some(rest) = rest {
+                    below.insert(rest)?;
+                }
+                self.children.insert(at, (first.into(), below));
+            }
+        }
+        Some(())
+    }
+
+    fn write_canonical(&self, out: &mut String) -> std::fmt::Result {
+        for (name, below) in &self.children {
+            write!(out, "e{name}(")?;
+            below.write_canonical(out)?;
+            out.push(')');
+        }
+        Ok(())
+    }
+}

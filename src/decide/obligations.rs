@@ -1,0 +1,209 @@
+//! What a permission is bound to: whose records, which types, which elements, without which labels.
+//!
+//! Takes: a checked decision. Gives: [`Obligations`], which rewriting and filtering both obey.
+//! Guarantees: immutable, digested; what is not named is not released. Refuses: nothing; refusals happen
+//! where a decision is read.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use jiff::civil::Date;
+
+use super::elements::Elements;
+use super::roster::Roster;
+use crate::fhir::name::{Id, ResourceType};
+use crate::fhir::search::Criterion;
+use crate::understand::Include;
+
+/// Why something is released or refused: published code, text for the client, and the law or contract it rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The code, of the published code system of reasons.
+    pub code: Box<str>,
+    /// What the client is told; holds nothing about a patient.
+    pub text: Box<str>,
+    /// Law or contract.
+    pub basis: Box<str>,
+}
+
+/// Whose records may be released.
+#[derive(Clone, Debug)]
+pub enum Patients {
+    /// These, sorted.
+    Listed(Box<[Id]>),
+    /// Whoever is on a roster on a day.
+    Roster {
+        /// The roster's name.
+        name: Box<str>,
+        /// The memberships.
+        roster: Arc<Roster>,
+        /// The day.
+        on: Date,
+    },
+}
+
+impl Patients {
+    /// Whether records of this patient may be released.
+    pub fn admits(&self, patient: &Id) -> bool {
+        match self {
+            Self::Listed(ids) => ids.binary_search(patient).is_ok(),
+            Self::Roster { name, roster, on } => roster.is_member(name, patient, *on),
+        }
+    }
+}
+
+/// What of one resource type may be released.
+#[derive(Clone, Debug)]
+pub struct TypeRule {
+    /// A resource must match all criteria of at least one alternative; no alternatives is no constraint.
+    pub alternatives: Vec<Vec<Criterion>>,
+    /// The elements that are kept.
+    pub elements: Elements,
+}
+
+/// One include that is allowed, in either direction.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AllowedInclude {
+    pub(super) source: ResourceType,
+    pub(super) parameter: Box<str>,
+    pub(super) target: Option<ResourceType>,
+}
+
+/// A security label that is withheld: a code of a system, or every code of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Label {
+    pub(super) system: Box<str>,
+    pub(super) code: Option<Box<str>>,
+}
+
+/// What a permission is bound to.
+#[derive(Debug)]
+pub struct Obligations {
+    pub(super) reasons: Vec<Reason>,
+    pub(super) patients: Patients,
+    /// Sorted by type.
+    pub(super) types: Vec<(ResourceType, TypeRule)>,
+    pub(super) labels: BTreeSet<Label>,
+    pub(super) includes: BTreeSet<AllowedInclude>,
+    pub(super) page_cap: Option<u32>,
+    pub(super) cache: Duration,
+    digest: [u8; 16],
+}
+
+impl Obligations {
+    pub(super) fn new(
+        reasons: Vec<Reason>,
+        patients: Patients,
+        mut types: Vec<(ResourceType, TypeRule)>,
+        labels: BTreeSet<Label>,
+        includes: BTreeSet<AllowedInclude>,
+        page_cap: Option<u32>,
+        cache: Duration,
+    ) -> Self {
+        types.sort_by_key(|(resource_type, _)| *resource_type);
+        let mut obligations = Self { reasons, patients, types, labels, includes, page_cap, cache, digest: [0; 16] };
+        obligations.digest = obligations.digested();
+        obligations
+    }
+
+    /// The first half of the SHA-256 of everything that changes what is released.
+    pub fn digest(&self) -> [u8; 16] {
+        self.digest
+    }
+
+    /// Why it is released.
+    pub fn reasons(&self) -> &[Reason] {
+        &self.reasons
+    }
+
+    /// Whose records may be released.
+    pub fn patients(&self) -> &Patients {
+        &self.patients
+    }
+
+    /// What of this type may be released; `None` is nothing.
+    pub fn rule(&self, resource_type: ResourceType) -> Option<&TypeRule> {
+        let at = self.types.binary_search_by_key(&resource_type, |(of, _)| *of).ok()?;
+        self.types.get(at).map(|(_, rule)| rule)
+    }
+
+    /// The types of which something may be released.
+    pub fn types(&self) -> impl Iterator<Item = ResourceType> {
+        self.types.iter().map(|(resource_type, _)| *resource_type)
+    }
+
+    /// Whether a resource or element with this label is withheld. An absent system or code is an empty text, and is
+    /// read as widely as it could have been meant.
+    pub fn withholds_label(&self, system: &str, code: &str) -> bool {
+        self.labels.iter().any(|label| {
+            let same_system = system.is_empty() || *label.system == *system;
+            let same_code = code.is_empty() || label.code.as_deref().is_none_or(|withheld| withheld == code);
+            same_system && same_code
+        })
+    }
+
+    /// Whether this `_include` or `_revinclude` may be followed.
+    pub fn allows(&self, include: &Include) -> bool {
+        self.includes.iter().any(|allowed| {
+            allowed.source == include.source
+                && allowed.parameter == include.parameter
+                && (allowed.target.is_none() || allowed.target == include.target)
+        })
+    }
+
+    /// Matches per page at most.
+    pub fn page_cap(&self) -> Option<u32> {
+        self.page_cap
+    }
+
+    /// How long an answer may be kept and given again; zero is not at all.
+    pub fn cache(&self) -> Duration {
+        self.cache
+    }
+
+    fn digested(&self) -> [u8; 16] {
+        let mut text = String::new();
+        let _ = self.write_canonical(&mut text);
+        let full = digest::digest(&digest::SHA256, text.as_bytes());
+        let mut half = [0; 16];
+        for (slot, byte) in half.iter_mut().zip(full.as_ref()) {
+            *slot = *byte;
+        }
+        half
+    }
+
+    /// Length-prefixed, so that no two obligations share one text.
+    fn write_canonical(&self, out: &mut String) -> std::fmt::Result {
+        match &self.patients {
+            Patients::Listed(ids) => ids.iter().try_for_each(|id| write!(out, "p{}:{id}", id.as_str().len()))?,
+            Patients::Roster { name, roster, on } => {
+                write!(out, "r{}:{name}{on}", name.len())?;
+                roster.digest().iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
+            }
+        }
+        for (resource_type, rule) in &self.types {
+            write!(out, "t{resource_type}{{")?;
+            for alternative in &rule.alternatives {
+                out.push('|');
+                for criterion in alternative {
+                    let text = criterion.to_string();
+                    write!(out, "c{}:{text}", text.len())?;
+                }
+            }
+            rule.elements.write_canonical(out)?;
+            out.push('}');
+        }
+        for label in &self.labels {
+            let code = label.code.as_deref().unwrap_or_default();
+            write!(out, "l{}:{}{}:{code}", label.system.len(), label.system, code.len())?;
+        }
+        for include in &self.includes {
+            let target = include.target.map_or("", ResourceType::as_str);
+            write!(out, "i{}:{}:{target};", include.source, include.parameter)?;
+        }
+        write!(out, "n{:?}s{}", self.page_cap, self.cache.as_secs())
+    }
+}

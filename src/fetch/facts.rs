@@ -1,0 +1,121 @@
+//! Facts about patients that a decision needs, gathered before it is taken.
+//!
+//! Takes: patient ids. Gives: [`Facts`]: coverage, consents and roster memberships. Guarantees: each fact was proved
+//! to be about that very patient; all pages or none; remembered for a short, stated time. Refuses: to decide on half a
+//! list: an EHR that answers in part is a failure.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+
+use super::{Ehr, FetchError};
+use crate::audit::Reservation;
+use crate::decide::{ConsentFact, CoverageFact, Facts, PatientFacts, Roster};
+use crate::fhir::json::{Tape, Value};
+use crate::fhir::name::{Id, ResourceType};
+use crate::fhir::reference::Reference;
+use crate::fhir::subject::{self, Subject};
+use crate::id::ExchangeId;
+use crate::limits;
+
+/// Which facts the policy wants, and where they are remembered.
+#[derive(Debug)]
+pub struct FactSource {
+    coverage: bool,
+    consent: bool,
+    roster: Option<Arc<Roster>>,
+    known: Cache<Id, Arc<PatientFacts>>,
+}
+
+impl FactSource {
+    /// A source of the facts that are named.
+    pub fn new(coverage: bool, consent: bool, roster: Option<Arc<Roster>>) -> Self {
+        let known = Cache::builder().max_capacity(limits::FACT_CACHE).time_to_live(limits::FACT_CACHE_LIFE).build();
+        Self { coverage, consent, roster, known }
+    }
+}
+
+impl Ehr {
+    /// Gathers the facts about `patients`.
+    pub async fn facts(
+        &self,
+        source: &FactSource,
+        patients: &[Id],
+        room: &Reservation,
+        exchange: ExchangeId,
+    ) -> Result<Facts, FetchError> {
+        let mut facts = Facts::default();
+        for patient in patients {
+            let known = match source.known.get(patient) {
+                Some(known) => known,
+                None => {
+                    let found = Arc::new(self.gather(source, patient, room, exchange).await?);
+                    source.known.insert(patient.clone(), Arc::clone(&found));
+                    found
+                }
+            };
+            facts.patients.insert(patient.clone(), known);
+        }
+        Ok(facts)
+    }
+
+    /// The patients whose record a resource is; none where the EHR has no such resource or nothing proves whose it is.
+    pub async fn owners(&self, resource: &Reference, _room: &Reservation, exchange: ExchangeId) -> Result<Vec<Id>, FetchError> {
+        let Some(bytes) = self.ask(&format!("/{resource}"), limits::RESOURCE_BYTES, exchange).await? else { return Ok(Vec::new()) };
+        let mut tape = Tape::new();
+        let document = tape.read(&bytes).map_err(|_| FetchError::Media)?;
+        match subject::of(resource.resource_type, document.root(), &[self.base()]) {
+            Subject::Patients(patients) => Ok(patients),
+            Subject::NotPatientData | Subject::Unprovable | Subject::Unstated => Ok(Vec::new()),
+        }
+    }
+
+    async fn gather(
+        &self,
+        source: &FactSource,
+        patient: &Id,
+        _room: &Reservation,
+        exchange: ExchangeId,
+    ) -> Result<PatientFacts, FetchError> {
+        let mut facts = PatientFacts::default();
+        if let Some(roster) = &source.roster {
+            facts.roster = roster.memberships(patient);
+        }
+        if source.coverage {
+            self.about(patient, "Coverage", exchange, &mut |resource| facts.coverage.extend(CoverageFact::of(resource))).await?;
+        }
+        if source.consent {
+            self.about(patient, "Consent", exchange, &mut |resource| facts.consents.extend(ConsentFact::of(resource))).await?;
+        }
+        Ok(facts)
+    }
+
+    async fn about(
+        &self,
+        patient: &Id,
+        type_name: &str,
+        exchange: ExchangeId,
+        visit: &mut dyn FnMut(Value<'_>),
+    ) -> Result<(), FetchError> {
+        let target = format!("/{type_name}?patient={patient}&_count=200");
+        let bytes = self.ask(&target, limits::RESOURCE_BYTES, exchange).await?.ok_or(FetchError::Facts)?;
+        let resource_type = ResourceType::parse(type_name).map_err(|_| FetchError::Facts)?;
+        let mut tape = Tape::new();
+        let bundle = tape.read(&bytes).map_err(|_| FetchError::Media)?.root();
+        let is = |value: Option<Value<'_>>, text: &str| value.and_then(Value::text).is_some_and(|have| have == text);
+        if !is(bundle.get("resourceType"), "Bundle") || !is(bundle.get("type"), "searchset") {
+            return Err(FetchError::Facts);
+        }
+        if bundle.get("link").into_iter().flat_map(Value::items).any(|link| is(link.get("relation"), "next")) {
+            return Err(FetchError::Facts);
+        }
+        let owner = Subject::Patients(vec![patient.clone()]);
+        for entry in bundle.get("entry").into_iter().flat_map(Value::items) {
+            let Some(resource) = entry.get("resource") else { continue };
+            if is(resource.get("resourceType"), type_name) && subject::of(resource_type, resource, &[self.base()]) == owner {
+                visit(resource);
+            }
+        }
+        Ok(())
+    }
+}

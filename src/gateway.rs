@@ -1,0 +1,348 @@
+//! The life of a request.
+//!
+//! Takes: an [`Arrival`]. Gives: a response. Each step is a plain function that consumes the evidence of the one before:
+//!
+//! `Arrival → Accepted → Client → Interaction → Permit → Prepared → Fetched → Filtered → Receipt → Answer`
+//!
+//! Guarantees: nothing is answered without a durable record, and once the head of a request is read its exchange runs
+//! to its record whether or not the client stays. Refuses: by [`crate::respond::refusal`], one table.
+
+mod capability;
+mod public;
+mod searchset;
+mod trail;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{ACCEPT, CONTENT_TYPE};
+
+use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
+use crate::audit::{Audit, Reservation};
+use crate::clock::{Clock, Now};
+use crate::decide::{DecisionCache, Lookback, Policies, decide};
+use crate::fetch::facts::FactSource;
+use crate::fetch::body::UpstreamBody;
+use crate::fetch::{Content, Ehr};
+use crate::fhir::name::Id;
+use crate::fhir::reference::Reference;
+use crate::fhir::search::Operand;
+use crate::fhir::subject;
+use crate::filter::{self, Bases, Tally};
+use crate::id::{DecisionId, ExchangeId, Token128};
+use crate::identify::{Client, Identities, Presented};
+use crate::limits;
+use crate::listen::Handler;
+use crate::metrics::{Metrics, Verdict};
+use crate::respond::body::Body;
+use crate::respond::refusal::{Fault, Refusal};
+use crate::respond::{self, Answer, Media};
+use crate::rewrite::{Question, rewrite};
+use crate::understand::{self, Asked, Interaction, PageKey, Setting, UnderstandError, understand};
+use trail::Trail;
+
+pub use public::{PublicDocuments, TokenSource};
+
+/// What all cores share.
+#[derive(Debug)]
+pub struct Shared {
+    /// What HTTP must look like.
+    pub rules: AcceptRules,
+    /// Who may ask.
+    pub identities: Identities,
+    /// The policies in force.
+    pub policies: Arc<Policies>,
+    /// Decisions taken shortly before.
+    pub decisions: DecisionCache,
+    /// Look-back windows that policies are given.
+    pub lookback: Lookback,
+    /// Facts that policies are given.
+    pub facts: FactSource,
+    /// The log.
+    pub audit: Audit,
+    /// The key of page links.
+    pub pages: PageKey,
+    /// The gateway's base URL, without a slash at the end.
+    pub base: Box<str>,
+    /// The EHR's base URL, without a slash at the end.
+    pub ehr_base: Box<str>,
+    /// Documents that need no token.
+    pub public: PublicDocuments,
+    /// Time.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    fn bases(&self) -> Bases<'_> {
+        Bases { ehr: &self.ehr_base, gateway: &self.base }
+    }
+}
+
+/// The gateway as one core runs it.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    ehr: Ehr,
+}
+
+/// What the steps up to the filter lead to.
+enum Judged {
+    /// A document that is the same for everybody.
+    Public(Media, Bytes),
+    /// One resource, or the whole of a searchset.
+    Whole(Vec<u8>),
+    /// A searchset to be judged while it is sent: its beginning and the rest.
+    InPieces(Question, Bytes, UpstreamBody),
+    /// A search that finds nothing, or must look so.
+    Nothing,
+}
+
+impl Handler for Gateway {
+    type Body = Body;
+
+    async fn handle(self: Rc<Self>, arrival: Arrival) -> Response<Body> {
+        self.exchange(arrival).await.into_http()
+    }
+}
+
+impl Gateway {
+    /// The gateway of one core.
+    pub fn new(shared: Arc<Shared>, ehr: Ehr) -> Self {
+        Self { shared, ehr }
+    }
+
+    /// One request and its answer.
+    async fn exchange(self: Rc<Self>, arrival: Arrival) -> Answer {
+        let now = self.shared.clock.now();
+        let Some(exchange) = Token128::random().map(ExchangeId) else {
+            return respond::unrecorded(ExchangeId(Token128::from_bytes([0; 16])));
+        };
+        let mut trail = Trail::begin(exchange, now, &arrival);
+        let Ok(room) = self.shared.audit.reserve() else {
+            self.shared.metrics.audit_failure();
+            return respond::unrecorded(exchange);
+        };
+        let judged = match accept(arrival, &self.shared.rules, exchange, now) {
+            Ok(accepted) => self.judge(accepted, &room, &mut trail).await,
+            Err((error, _)) => Err(Fault::from(error)),
+        };
+        self.record_and_respond(judged, room, trail).await
+    }
+
+    /// The steps from the client to what may leave.
+    async fn judge(&self, mut accepted: Accepted, room: &Reservation, trail: &mut Trail) -> Result<Judged, Fault> {
+        if let Some((media, document)) = self.public_document(&accepted, trail).await? {
+            return Ok(Judged::Public(media, document));
+        }
+        let client = self.identify(&accepted, trail).await?;
+        let interaction = self.understand(&mut accepted, &client, trail).await?;
+        let Some(patients) = self.patients_of(&interaction, room, trail).await? else { return Ok(Judged::Nothing) };
+        let facts = self.ehr.facts(&self.shared.facts, &patients, room, trail.exchange()).await?;
+        let policies = self.shared.policies.current();
+        let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
+        let shared = &self.shared;
+        let permit = decide(
+            &policies,
+            &shared.decisions,
+            client.as_caller(),
+            &interaction,
+            &patients,
+            &facts,
+            &shared.lookback,
+            trail.now(),
+            decision,
+        )?;
+        trail.permitted(&permit);
+        let prepared = rewrite(interaction, permit, &patients).map_err(|error| Fault::Rewrite { error, decision })?;
+        trail.prepared(&prepared);
+        let fetched = self.ehr.fetch(prepared, room, trail.exchange()).await?;
+        trail.fetched(fetched.from());
+        match fetched.into_parts() {
+            (_, Content::Absent) => Err(Fault::Absent),
+            (question, Content::Streamed(head, rest)) => Ok(Judged::InPieces(question, head, rest)),
+            (question, Content::Whole(bytes)) => self.filter(&question, &bytes, trail),
+        }
+    }
+
+    async fn identify(&self, accepted: &Accepted, trail: &mut Trail) -> Result<Client, Fault> {
+        let presented = Presented { authorization: accepted.authorization(), certificate: accepted.certificate() };
+        let client = self.shared.identities.identify(presented, accepted.now()).await?;
+        trail.identified(&client);
+        Ok(client)
+    }
+
+    async fn understand(&self, accepted: &mut Accepted, client: &Client, trail: &mut Trail) -> Result<Interaction, Fault> {
+        if !understand::accepts_json(joined(accepted.header_values(&ACCEPT)).as_deref()) {
+            return Err(UnderstandError::Format.into());
+        }
+        let form = match accepted.method() {
+            Method::Post => Some(form_of(accepted).await?),
+            Method::Get | Method::Head => None,
+        };
+        let path: Vec<&str> = accepted.segments().collect();
+        let setting = Setting {
+            bases: &[&self.shared.base],
+            pages: &self.shared.pages,
+            client: client.id(),
+            purpose: client.purpose().as_str(),
+            now: accepted.now(),
+        };
+        let asked = Asked { post: form.is_some(), path: &path, query: accepted.query(), form: form.as_deref() };
+        let interaction = understand(asked, setting)?;
+        trail.understood(&interaction);
+        Ok(interaction)
+    }
+
+    /// The patients that a request is about: named in a search, or the owners of the resource that is to be read.
+    /// `None` where a search names patients in ways that exclude each other.
+    async fn patients_of(&self, interaction: &Interaction, room: &Reservation, trail: &Trail) -> Result<Option<Vec<Id>>, Fault> {
+        let resource_type = interaction.resource_type();
+        match interaction {
+            Interaction::Read(read) if resource_type.as_str() == "Patient" => Ok(Some(vec![read.id().clone()])),
+            Interaction::Read(_) if subject::parameter(resource_type).is_none() => Ok(Some(Vec::new())),
+            Interaction::Read(read) => {
+                let resource = Reference { resource_type, id: read.id().clone() };
+                Ok(Some(self.ehr.owners(&resource, room, trail.exchange()).await?))
+            }
+            Interaction::Search(_) | Interaction::Page(_) => named_patients(interaction),
+        }
+    }
+
+    fn filter(&self, question: &Question, bytes: &[u8], trail: &mut Trail) -> Result<Judged, Fault> {
+        let bases = self.shared.bases();
+        if let Interaction::Read(_) = question.interaction() {
+            let filtered = filter::read(bytes, question, bases)?;
+            trail.filtered(filtered.tally());
+            count_resources(&self.shared.metrics, filtered.tally());
+            return filtered.into_body().map(Judged::Whole).ok_or(Fault::Absent);
+        }
+        let (body, tally) = searchset::whole(question, bytes, &self.shared, trail)?;
+        trail.filtered(&tally);
+        count_resources(&self.shared.metrics, &tally);
+        Ok(Judged::Whole(body))
+    }
+
+    /// Makes the record durable; only then is there an answer.
+    async fn record_and_respond(self: Rc<Self>, judged: Result<Judged, Fault>, room: Reservation, mut trail: Trail) -> Answer {
+        let (media, body) = match judged {
+            Ok(Judged::InPieces(question, head, rest)) => return self.stream(question, head, rest, room, trail).await,
+            Ok(Judged::Public(media, body)) => (media, body),
+            Ok(Judged::Whole(body)) => (Media::FhirJson, body.into()),
+            Ok(Judged::Nothing) => (Media::FhirJson, self.nothing(&trail)),
+            Err(fault) => {
+                trail.refused(&fault, self.shared.policies.current().revision().as_str());
+                match Refusal::of(&fault, trail.search().is_some()) {
+                    Some(refusal) => return self.refuse(fault, refusal, room, trail).await,
+                    None => {
+                        trail.concealed();
+                        (Media::FhirJson, self.nothing(&trail))
+                    }
+                }
+            }
+        };
+        trail.log(200, None, &self.shared.metrics);
+        match room.record(trail.entry(200, None, Some(&body))).await {
+            Ok(receipt) => respond::whole(trail.exchange(), media, body, &receipt),
+            Err(_) => self.unrecorded(&trail),
+        }
+    }
+
+    async fn refuse(&self, fault: Fault, refusal: Refusal, room: Reservation, trail: Trail) -> Answer {
+        let status = refusal.status().as_u16();
+        trail.log(status, Some((&fault, refusal.label())), &self.shared.metrics);
+        match room.record(trail.entry(status, Some(refusal.label()), None)).await {
+            Ok(receipt) => respond::refused(trail.exchange(), &refusal, &receipt),
+            Err(_) => self.unrecorded(&trail),
+        }
+    }
+
+    /// Records the beginning, then sends what may leave as it is judged; the end gets a record of its own.
+    async fn stream(&self, question: Question, head: Bytes, rest: UpstreamBody, room: Reservation, trail: Trail) -> Answer {
+        trail.log(200, None, &self.shared.metrics);
+        let Ok(receipt) = room.record(trail.entry(200, None, None)).await else { return self.unrecorded(&trail) };
+        let (answer, sender) = respond::streamed(trail.exchange(), &receipt);
+        let closer = receipt.into_closer();
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_local(async move {
+            searchset::in_pieces(question, head, rest, sender, closer, &shared, trail).await;
+        });
+        answer
+    }
+
+    fn nothing(&self, trail: &Trail) -> Bytes {
+        trail.search().map(|asked| searchset::nothing(asked, &self.shared)).unwrap_or_default()
+    }
+
+    fn unrecorded(&self, trail: &Trail) -> Answer {
+        self.shared.metrics.audit_failure();
+        respond::unrecorded(trail.exchange())
+    }
+}
+
+/// Counts what became of the resources of one answer.
+fn count_resources(metrics: &Metrics, tally: &Tally) {
+    metrics.resources(Verdict::Released, u64::from(tally.released - tally.redacted.min(tally.released)));
+    metrics.resources(Verdict::Redacted, u64::from(tally.redacted));
+    for (reason, count) in &tally.withheld {
+        metrics.resources(Verdict::Withheld, u64::from(*count));
+        metrics.withheld(*reason, u64::from(*count));
+    }
+}
+
+/// The patients that a search names; several parameters that do narrow each other.
+fn named_patients(interaction: &Interaction) -> Result<Option<Vec<Id>>, Fault> {
+    let Some(search) = interaction.search() else { return Ok(None) };
+    let rule = subject::parameter(search.resource_type()).and_then(|name| crate::fhir::search::lookup(search.resource_type(), name));
+    let mut named: Option<Vec<Id>> = None;
+    for criterion in search.criteria() {
+        if criterion.modifier().is_some_and(|modifier| modifier == crate::fhir::search::Modifier::Not)
+            || rule.is_none_or(|rule| rule.paths != criterion.definition().paths)
+        {
+            continue;
+        }
+        let ids: Vec<Id> = criterion.operands().iter().filter_map(patient_of).collect();
+        named = Some(match named {
+            None => ids,
+            Some(known) => known.into_iter().filter(|id| ids.contains(id)).collect(),
+        });
+    }
+    match named {
+        None => Ok(Some(Vec::new())),
+        Some(named) if named.is_empty() => Ok(None),
+        Some(named) if named.len() > limits::PATIENTS_PER_SEARCH => Err(UnderstandError::Parameters.into()),
+        named => Ok(named),
+    }
+}
+
+fn patient_of(operand: &Operand) -> Option<Id> {
+    match operand {
+        Operand::Reference { resource_type, id } => {
+            resource_type.is_none_or(|resource_type| resource_type.as_str() == "Patient").then(|| id.clone())
+        }
+        Operand::Token { code: Some(code), .. } => Id::parse(code).ok(),
+        _ => None,
+    }
+}
+
+async fn form_of(accepted: &mut Accepted) -> Result<Bytes, Fault> {
+    let content_type = accepted.header(&CONTENT_TYPE).map(ToOwned::to_owned);
+    let body = accepted.read_body(limits::SEARCH_FORM_BYTES).await?;
+    let ascii_only = match content_type {
+        None if body.is_empty() => false,
+        None => return Err(UnderstandError::Body.into()),
+        Some(content_type) => understand::is_form(&content_type).ok_or(UnderstandError::Body)?,
+    };
+    if ascii_only && !body.is_ascii() {
+        return Err(UnderstandError::Body.into());
+    }
+    Ok(body)
+}
+
+fn joined<'a>(values: impl Iterator<Item = &'a str>) -> Option<String> {
+    let values: Vec<&str> = values.collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
