@@ -104,16 +104,22 @@ impl Fetched {
 pub struct Ehr {
     pool: Pool,
     origin: Origin,
+    base: Box<str>,
     credential: Rc<Credential>,
     answers: Arc<AnswerCache>,
     user_agent: HeaderValue,
 }
 
 impl Ehr {
-    /// The EHR behind `pool`.
-    pub fn new(pool: Pool, origin: Origin, credential: Credential, answers: Arc<AnswerCache>) -> Self {
+    /// The EHR behind `pool`, whose absolute base URL (without a slash at the end) is `base`.
+    pub fn new(pool: Pool, base: &str, credential: Credential, answers: Arc<AnswerCache>) -> Self {
+        let origin = pool.origin().clone();
         let user_agent = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
-        Self { pool, origin, credential: Rc::new(credential), answers, user_agent }
+        Self { pool, origin, base: base.into(), credential: Rc::new(credential), answers, user_agent }
+    }
+
+    fn base(&self) -> &str {
+        &self.base
     }
 
     /// Sends a prepared request, or finds its answer in the cache.

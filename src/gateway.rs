@@ -21,8 +21,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
 use crate::audit::{Audit, Reservation};
-use crate::clock::{Clock, Now};
-use crate::decide::{DecisionCache, Lookback, Policies, decide};
+use crate::clock::Clock;
+use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, decide};
 use crate::fetch::facts::FactSource;
 use crate::fetch::body::UpstreamBody;
 use crate::fetch::{Content, Ehr};
@@ -30,12 +30,12 @@ use crate::fhir::name::Id;
 use crate::fhir::reference::Reference;
 use crate::fhir::search::Operand;
 use crate::fhir::subject;
-use crate::filter::{self, Bases, Tally};
+use crate::filter::{self, Bases, Tally, Withheld};
 use crate::id::{DecisionId, ExchangeId, Token128};
-use crate::identify::{Client, Identities, Presented};
+use crate::identify::{Client, Grant, Identities, Permission, Presented};
 use crate::limits;
 use crate::listen::Handler;
-use crate::metrics::{Metrics, Verdict};
+use crate::metrics::{self, Metrics, Verdict};
 use crate::respond::body::Body;
 use crate::respond::refusal::{Fault, Refusal};
 use crate::respond::{self, Answer, Media};
@@ -57,7 +57,7 @@ pub struct Shared {
     /// Decisions taken shortly before.
     pub decisions: DecisionCache,
     /// Look-back windows that policies are given.
-    pub lookback: Lookback,
+    pub lookback: LookBack,
     /// Facts that policies are given.
     pub facts: FactSource,
     /// The log.
@@ -141,14 +141,22 @@ impl Gateway {
         let client = self.identify(&accepted, trail).await?;
         let interaction = self.understand(&mut accepted, &client, trail).await?;
         let Some(patients) = self.patients_of(&interaction, room, trail).await? else { return Ok(Judged::Nothing) };
-        let facts = self.ehr.facts(&self.shared.facts, &patients, room, trail.exchange()).await?;
         let policies = self.shared.policies.current();
+        let facts = self.ehr.facts(&self.shared.facts, policies.roster(), &patients, room, trail.exchange()).await?;
         let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
         let shared = &self.shared;
+        let scopes: Vec<ScopeGrant<'_>> = client.scopes().grants().iter().map(scope_grant).collect();
+        let caller = Caller {
+            id: client.id(),
+            organization: client.organization(),
+            purpose: client.purpose().code(),
+            scopes: &scopes,
+            attributes: client.attributes(),
+        };
         let permit = decide(
             &policies,
             &shared.decisions,
-            client.as_caller(),
+            &caller,
             &interaction,
             &patients,
             &facts,
@@ -169,8 +177,10 @@ impl Gateway {
     }
 
     async fn identify(&self, accepted: &Accepted, trail: &mut Trail) -> Result<Client, Fault> {
-        let presented = Presented { authorization: accepted.authorization(), certificate: accepted.certificate() };
-        let client = self.shared.identities.identify(presented, accepted.now()).await?;
+        let identities = &self.shared.identities;
+        let certificate = accepted.certificate().map(|leaf| identities.peer(leaf)).transpose()?;
+        let presented = Presented { authorization: accepted.authorization(), certificate: certificate.as_ref() };
+        let client = identities.identify(presented, accepted.now()).await?;
         trail.identified(&client);
         Ok(client)
     }
@@ -188,7 +198,7 @@ impl Gateway {
             bases: &[&self.shared.base],
             pages: &self.shared.pages,
             client: client.id(),
-            purpose: client.purpose().as_str(),
+            purpose: client.purpose().code(),
             now: accepted.now(),
         };
         let asked = Asked { post: form.is_some(), path: &path, query: accepted.query(), form: form.as_deref() };
@@ -283,13 +293,38 @@ impl Gateway {
     }
 }
 
+/// A scope, as decisions take it.
+fn scope_grant(grant: &Grant) -> ScopeGrant<'_> {
+    ScopeGrant {
+        resource_type: grant.resource_type(),
+        read: grant.permissions().has(Permission::Read),
+        search: grant.permissions().has(Permission::Search),
+        constraint: grant.constraint(),
+    }
+}
+
+/// Why a resource was withheld, as it is counted.
+fn reason(withheld: Withheld) -> metrics::Reason {
+    match withheld {
+        Withheld::Constraint => metrics::Reason::Constraint,
+        Withheld::Include => metrics::Reason::Include,
+        Withheld::Label => metrics::Reason::Label,
+        Withheld::Malformed => metrics::Reason::Malformed,
+        Withheld::Modifier => metrics::Reason::Modifier,
+        Withheld::Patient => metrics::Reason::Patient,
+        Withheld::Query => metrics::Reason::Query,
+        Withheld::Subject => metrics::Reason::Subject,
+        Withheld::Type => metrics::Reason::Type,
+    }
+}
+
 /// Counts what became of the resources of one answer.
 fn count_resources(metrics: &Metrics, tally: &Tally) {
     metrics.resources(Verdict::Released, u64::from(tally.released - tally.redacted.min(tally.released)));
     metrics.resources(Verdict::Redacted, u64::from(tally.redacted));
-    for (reason, count) in &tally.withheld {
+    for (withheld, count) in &tally.withheld {
         metrics.resources(Verdict::Withheld, u64::from(*count));
-        metrics.withheld(*reason, u64::from(*count));
+        metrics.withheld(reason(*withheld), u64::from(*count));
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub const CONNECTIONS: usize = 4_096;
 /// Connections from one peer address: one payer's pool fits, one broken client cannot take the rest.
 pub const CONNECTIONS_PER_PEER: usize = 256;
+/// Connections of operators to the listener for health and metrics.
+pub const ADMIN_CONNECTIONS: usize = 64;
 /// Connections the kernel may queue while accept is busy.
 pub const LISTEN_BACKLOG: i32 = 1_024;
 /// Time for the TLS handshake; tokio-rustls has no deadline of its own.
@@ -46,6 +48,12 @@ pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const H2_PING: Duration = Duration::from_secs(20);
 /// See [`H2_PING`].
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a client may reset before they were looked at, before its connection is closed (rapid reset).
+pub const H2_PENDING_RESETS: usize = 20;
+/// Streams that we may have to reset for a client's errors, before its connection is closed.
+pub const H2_LOCAL_RESETS: usize = 256;
+/// Wait after accept failed for want of file descriptors, for some to come free.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Exchanges in flight on one core before new ones are refused with 503.
 pub const IN_FLIGHT_PER_CORE: usize = 512;
 /// Time for what is in flight to finish after SIGTERM: below the 30 s after which orchestrators kill.
@@ -191,3 +199,41 @@ pub const AUDIT_HEADROOM_STEP: u64 = 2 * 1024 * 1024;
 /// The signed checkpoint is rewritten with each batch and forced to the device at most this often; a power
 /// failure can set it back by this much and never forward.
 pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);
+/// Provisions nested in a Consent's root provision that are followed.
+pub const CONSENT_NESTING: u32 = 1;
+/// Items of one list in a Coverage or Consent.
+pub const FACT_ITEMS: usize = 256;
+/// Work of an engine between two looks at the clock: below a hundredth of [`POLICY_TIME`] each.
+pub const POLICY_CHECK_INTERVAL: u32 = 64;
+/// Time for the trial evaluation when policies are loaded, on however busy a machine.
+pub const POLICY_TRIAL: Duration = Duration::from_secs(2);
+/// Rules and functions that may call one another in a chain; each costs stack.
+pub const POLICY_CALL_DEPTH: usize = 32;
+/// Stack of the thread that examines policies: their syntax is walked recursively.
+pub const POLICY_STACK: usize = 16 * 1024 * 1024;
+/// One policy file; regorus refuses larger ones too.
+pub const POLICY_FILE_BYTES: u64 = 1024 * 1024;
+/// One data file: a Value takes 5.5 times the memory of its JSON.
+pub const POLICY_DATA_BYTES: u64 = 64 * 1024 * 1024;
+/// Folders within folders.
+pub const POLICY_FOLDERS: usize = 4;
+/// Inputs taken from policy tests to compare the engines on.
+pub const GATE_SEEDS: usize = 128;
+/// Inputs grown from them: some milliseconds each at worst, while policies are loaded.
+pub const GATE_INPUTS: usize = 512;
+/// A key set is kept no longer than this, whatever its `Cache-Control` says: a removed key stops counting.
+pub const KEY_SET_LIFE_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// A key set is kept at least this long: Keycloak sends `no-cache`, which would mean a fetch for every token.
+pub const KEY_SET_LIFE_MIN: Duration = Duration::from_secs(60);
+/// Without a usable key set, a failed fetch is tried again after this time: an issuer that starts answers 503.
+pub const KEY_SET_RETRY: Duration = Duration::from_secs(5);
+/// A key set is renewed in the background when it has less than this time left.
+pub const KEY_SET_RENEW: Duration = Duration::from_secs(20);
+/// Life of a token from issue to expiry, unless the issuer's entry says otherwise: UDAP allows an hour.
+pub const TOKEN_LIFE_SECONDS: i64 = 3_600;
+/// Scopes in one token: one for every R4 type, and more.
+pub const TOKEN_SCOPES: usize = 256;
+/// The configuration file, and each text or PEM file that it names.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+/// The list of patients that payers may ask about, when it is a file.
+pub const ROSTER_FILE_BYTES: u64 = 256 * 1024 * 1024;

@@ -94,20 +94,24 @@ labels! {
     }
     /// Why a resource was not sent.
     Reason {
+        /// Outside the constraints of the decision.
+        Constraint = "constraint",
+        /// Comes along with nothing that is released.
+        Include = "include",
+        /// Carries a security label that the decision withholds.
+        Label = "label",
+        /// Has no usable type or id.
+        Malformed = "malformed",
+        /// Holds a modifier extension.
+        Modifier = "modifier-extension",
         /// Of a patient outside the permit.
         Patient = "patient",
+        /// Not an answer to what was asked.
+        Query = "query",
+        /// Does not prove whose record it is.
+        Subject = "subject",
         /// Of a type outside the permit.
         Type = "type",
-        /// Outside the permitted period.
-        Period = "period",
-        /// Outside the permitted categories or codes.
-        Category = "category",
-        /// Carries a security label that the permit excludes.
-        Label = "label",
-        /// Not an answer to what was asked.
-        Unasked = "unasked",
-        /// Could not be read without doubt.
-        Unreadable = "unreadable",
     }
     /// How a request to the EHR ended.
     Upstream {

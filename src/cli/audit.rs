@@ -8,11 +8,11 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
 
+use super::Exit;
 use crate::audit::entry::{Effect, Entry};
 use crate::audit::records;
 use crate::audit::verify::{self, Summary, Trust};
@@ -64,23 +64,23 @@ pub struct Filters {
 }
 
 /// Checks a log and reports what was found.
-pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> ExitCode {
+pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> Exit {
     let trust = Trust { public_key: args.public_key.clone(), checkpoint: args.checkpoint.clone() };
     let (written, code) = match verify::verify(&args.dir, &trust) {
-        Ok(summary) => (report(&summary, out), ExitCode::SUCCESS),
+        Ok(summary) => (report(&summary, out), Exit::Ok),
         Err(findings) => {
-            (findings.iter().try_for_each(|finding| writeln!(out, "fault: {finding}")), ExitCode::from(FAULTS))
+            (findings.iter().try_for_each(|finding| writeln!(out, "fault: {finding}")), Exit::Failed)
         }
     };
-    written.map_or(ExitCode::from(UNUSABLE), |()| code)
+    written.map_or(Exit::Unusable, |()| code)
 }
 
 /// Prints the records that meet all conditions, each as the line that stands in the log.
-pub fn show(dir: &Path, filters: &Filters, out: &mut dyn Write) -> ExitCode {
+pub fn show(dir: &Path, filters: &Filters, out: &mut dyn Write) -> Exit {
     match print(dir, filters, out) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(FAULTS),
-        Err(_) => ExitCode::from(UNUSABLE),
+        Ok(0) => Exit::Ok,
+        Ok(_) => Exit::Failed,
+        Err(_) => Exit::Unusable,
     }
 }
 
@@ -123,8 +123,6 @@ impl Filters {
     }
 }
 
-const FAULTS: u8 = 1;
-const UNUSABLE: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -158,7 +156,7 @@ mod tests {
 
     fn shown(dir: &Path, filters: &Filters) -> Vec<u64> {
         let mut out = Vec::new();
-        assert_eq!(show(dir, filters, &mut out), ExitCode::SUCCESS);
+        assert_eq!(show(dir, filters, &mut out), Exit::Ok);
         let seq = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].as_u64().unwrap();
         String::from_utf8(out).unwrap().lines().map(seq).collect()
     }
@@ -188,7 +186,7 @@ mod tests {
         let path = dir.join("audit-00000001.ndjson");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace("e-2", "e-9")).unwrap();
         let mut out = Vec::new();
-        assert_eq!(show(&dir, &Filters::default(), &mut out), ExitCode::from(FAULTS));
+        assert_eq!(show(&dir, &Filters::default(), &mut out), Exit::Failed);
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 4);
     }
 
@@ -197,7 +195,7 @@ mod tests {
         let dir = sample();
         let args = VerifyArgs { dir: dir.to_path_buf(), public_key: None, checkpoint: None };
         let mut out = Vec::new();
-        assert_eq!(verify(&args, &mut out), ExitCode::SUCCESS);
+        assert_eq!(verify(&args, &mut out), Exit::Ok);
         let report = String::from_utf8(out).unwrap();
         assert!(report.starts_with("sound: 5 records in 1 segments of portcullis-audit-"), "{report}");
         assert!(!report.contains("note:"), "{report}");
@@ -205,7 +203,7 @@ mod tests {
         let path = dir.join("audit-00000001.ndjson");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace("e-2", "e-9")).unwrap();
         let mut out = Vec::new();
-        assert_eq!(verify(&args, &mut out), ExitCode::from(FAULTS));
+        assert_eq!(verify(&args, &mut out), Exit::Failed);
         let report = String::from_utf8(out).unwrap();
         assert!(report.starts_with("fault: record 3 was altered (segment 1, byte "), "{report}");
     }
@@ -215,8 +213,8 @@ mod tests {
         let dir = sample();
         let args = VerifyArgs { dir: dir.to_path_buf(), public_key: None, checkpoint: None };
         let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        assert_eq!(verify(&args, &mut full()), ExitCode::from(UNUSABLE));
-        assert_eq!(show(&dir, &Filters::default(), &mut full()), ExitCode::from(UNUSABLE));
-        assert_eq!(show(&dir.join("none"), &Filters::default(), &mut Vec::new()), ExitCode::from(UNUSABLE));
+        assert_eq!(verify(&args, &mut full()), Exit::Unusable);
+        assert_eq!(show(&dir, &Filters::default(), &mut full()), Exit::Unusable);
+        assert_eq!(show(&dir.join("none"), &Filters::default(), &mut Vec::new()), Exit::Unusable);
     }
 }

@@ -23,13 +23,13 @@ use crate::limits;
 pub struct FactSource {
     coverage: bool,
     consent: bool,
-    roster: Option<Arc<Roster>>,
+    roster: bool,
     known: Cache<Id, Arc<PatientFacts>>,
 }
 
 impl FactSource {
     /// A source of the facts that are named.
-    pub fn new(coverage: bool, consent: bool, roster: Option<Arc<Roster>>) -> Self {
+    pub fn new(coverage: bool, consent: bool, roster: bool) -> Self {
         let known = Cache::builder().max_capacity(limits::FACT_CACHE).time_to_live(limits::FACT_CACHE_LIFE).build();
         Self { coverage, consent, roster, known }
     }
@@ -40,6 +40,7 @@ impl Ehr {
     pub async fn facts(
         &self,
         source: &FactSource,
+        roster: &Roster,
         patients: &[Id],
         room: &Reservation,
         exchange: ExchangeId,
@@ -54,6 +55,10 @@ impl Ehr {
                     found
                 }
             };
+            let mut known = (*known).clone();
+            if source.roster {
+                known.roster = roster.memberships(patient);
+            }
             facts.patients.insert(patient.clone(), known);
         }
         Ok(facts)
@@ -78,9 +83,6 @@ impl Ehr {
         exchange: ExchangeId,
     ) -> Result<PatientFacts, FetchError> {
         let mut facts = PatientFacts::default();
-        if let Some(roster) = &source.roster {
-            facts.roster = roster.memberships(patient);
-        }
         if source.coverage {
             self.about(patient, "Coverage", exchange, &mut |resource| facts.coverage.extend(CoverageFact::of(resource))).await?;
         }

@@ -50,7 +50,7 @@ fn next_link(continuation: &str, question: &Question, shared: &Shared, trail: &T
         continuation,
         decision: question.permit().obligations().digest(),
         client: client.id(),
-        purpose: client.purpose().as_str(),
+        purpose: client.purpose().code(),
         now: trail.now(),
     })?;
     Some(format!("{}/_page/{sealed}", shared.base))

@@ -8,7 +8,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tracing::info;
 
 use crate::accept::Arrival;
-use crate::audit::{Counts, Decision, Delivery, Effect, Entry, Outcome, ServedFrom};
+use crate::audit::Entry;
+use crate::audit::entry::{Counts, Decision, Delivery, Effect, Outcome, ServedFrom};
 use crate::clock::Now;
 use crate::decide::{DecideError, Permit};
 use crate::fetch::Source;
@@ -83,7 +84,7 @@ impl Trail {
     pub(super) fn identified(&mut self, client: &Client) {
         self.entry.client = Some(client.id().to_owned());
         self.entry.organization = Some(client.organization().to_owned());
-        self.entry.purpose = Some(client.purpose().as_str().to_owned());
+        self.entry.purpose = Some(client.purpose().code().to_owned());
         self.entry.token = client.token_id().map(ToOwned::to_owned);
         self.client = Some(client.clone());
     }
@@ -138,7 +139,7 @@ impl Trail {
                 DecideError::Denied(denial) => {
                     (denial.revision.to_string(), denial.reasons.iter().map(|reason| reason.code.to_string()).collect())
                 }
-                other => (policy_revision.to_owned(), vec![other.label().to_owned()]),
+                _ => (policy_revision.to_owned(), Vec::new()),
             };
             self.entry.decision = Some(Decision { id: error.decision().to_string(), revision, effect: Effect::Deny, reasons });
         }
@@ -205,7 +206,7 @@ pub(super) fn counts(tally: &Tally) -> Counts {
 
 /// How a streamed answer ended.
 pub(super) fn delivery(complete: bool) -> Delivery {
-    if complete { Delivery::Complete } else { Delivery::Cut }
+    if complete { Delivery::Whole } else { Delivery::Cut }
 }
 
 /// Lower-case hexadecimal.

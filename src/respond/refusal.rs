@@ -152,8 +152,8 @@ fn accept(error: AcceptError) -> Refusal {
 
 fn identify(error: &IdentifyError) -> Refusal {
     let (status, code, text) = match error.status() {
-        503 => (StatusCode::SERVICE_UNAVAILABLE, "transient", "Tokens cannot be checked at the moment."),
-        403 => (StatusCode::FORBIDDEN, "forbidden", "The client is not registered for this purpose of use."),
+        StatusCode::SERVICE_UNAVAILABLE => (StatusCode::SERVICE_UNAVAILABLE, "transient", "Tokens cannot be checked at the moment."),
+        StatusCode::FORBIDDEN => (StatusCode::FORBIDDEN, "forbidden", "The client is not registered for this purpose of use."),
         _ => (StatusCode::UNAUTHORIZED, "login", "A valid access token or client certificate is required."),
     };
     Refusal { challenge: error.www_authenticate().map(ToString::to_string), ..simple(status, code, "identity", text) }
