@@ -5,6 +5,8 @@
 //! same input under the same revision is decided alike. Refuses: everything else, evaluation failures and
 //! decisions outside the vocabulary included. No I/O but loading.
 
+#[cfg(test)]
+mod adhoc;
 mod admission;
 mod cache;
 mod decision;
@@ -21,8 +23,6 @@ pub mod policy_tests;
 mod roster;
 mod scope;
 mod syntax;
-#[cfg(test)]
-mod adhoc;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

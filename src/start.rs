@@ -75,7 +75,12 @@ pub fn check(config: &Arc<Config>) -> Result<String, StartError> {
     match policies {
         Some(policies) if problems.is_empty() => {
             let set = policies.current();
-            Ok(format!("policy revision {}, engine {} ({})", set.revision(), set.engine().as_str(), set.engine_reason()))
+            Ok(format!(
+                "policy revision {}, engine {} ({})",
+                set.revision(),
+                set.engine().as_str(),
+                set.engine_reason()
+            ))
         }
         _ => Err(StartError(problems)),
     }
@@ -93,7 +98,13 @@ pub fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
     let of_cores = Arc::clone(&shared);
     let cores = listen::serve(settings, move |_| {
         let pool = Pool::new(upstream.origin.clone(), upstream.tls.clone());
-        let ehr = Ehr::new(pool, upstream.config.upstream.base_url.as_str(), upstream.credential(), Arc::clone(&answers));
+        let ehr = Ehr::new(
+            pool,
+            upstream.config.upstream.base_url.as_str(),
+            upstream.credential(),
+            Arc::clone(&answers),
+            Arc::clone(&of_cores.metrics),
+        );
         Rc::new(Gateway::new(Arc::clone(&of_cores), ehr))
     })
     .map_err(|error| failed(&error))?;
@@ -185,8 +196,17 @@ impl Parts {
             &mut problems,
         );
         let ready = (policies, upstream, tls, identities, rules, lookback, metrics, pages, audit);
-        let (Some(policies), Some(upstream), Some(tls), Some(identities), Some(rules), Some(lookback), Some(metrics), Some(pages), Some(audit)) =
-            ready
+        let (
+            Some(policies),
+            Some(upstream),
+            Some(tls),
+            Some(identities),
+            Some(rules),
+            Some(lookback),
+            Some(metrics),
+            Some(pages),
+            Some(audit),
+        ) = ready
         else {
             return Err(StartError(problems));
         };
@@ -197,7 +217,11 @@ impl Parts {
             policies: Arc::new(policies),
             decisions: DecisionCache::new(),
             lookback,
-            facts: FactSource::new(facts.contains(&Fact::Coverage), facts.contains(&Fact::Consent), facts.contains(&Fact::Roster)),
+            facts: FactSource::new(
+                facts.contains(&Fact::Coverage),
+                facts.contains(&Fact::Consent),
+                facts.contains(&Fact::Roster),
+            ),
             audit,
             pages,
             base: config.listen.base_url.as_str().into(),
@@ -255,7 +279,9 @@ fn keep_for(cache: &config::Cache) -> KeepFor {
 fn token_source(config: &Config) -> TokenSource {
     let with_endpoint = config.issuers.iter().find(|issuer| issuer.token_endpoint.is_some());
     TokenSource {
-        token_endpoint: with_endpoint.and_then(|issuer| issuer.token_endpoint.as_ref()).map(|url| url.as_str().to_owned()),
+        token_endpoint: with_endpoint
+            .and_then(|issuer| issuer.token_endpoint.as_ref())
+            .map(|url| url.as_str().to_owned()),
         jwks_uri: with_endpoint.and_then(|issuer| match &issuer.keys {
             config::KeySource::Url { url, .. } => Some(url.as_str().to_owned()),
             config::KeySource::File { .. } => None,
@@ -278,7 +304,8 @@ impl Upstream {
         };
         let token_endpoint = match &settings.credential {
             UpstreamCredential::ClientCredentials(grant) => {
-                let origin = Origin::parse(grant.token_endpoint.as_str()).map_err(problem("upstream.client_credentials"))?;
+                let origin =
+                    Origin::parse(grant.token_endpoint.as_str()).map_err(problem("upstream.client_credentials"))?;
                 let tls = origin.is_https().then(|| outbound::tls::client_config(None, None)).transpose();
                 Some((origin, tls.map_err(problem("upstream.client_credentials"))?))
             }
@@ -289,7 +316,9 @@ impl Upstream {
 
     fn credential(&self) -> Credential {
         match (&self.config.upstream.credential, &self.token_endpoint) {
-            (UpstreamCredential::Bearer(token), _) => bearer(token.secret.expose()).map_or(Credential::None, Credential::Bearer),
+            (UpstreamCredential::Bearer(token), _) => {
+                bearer(token.secret.expose()).map_or(Credential::None, Credential::Bearer)
+            }
             (UpstreamCredential::ClientCredentials(grant), Some((token_endpoint, tls))) => {
                 Credential::ClientCredentials(Box::new(ClientCredentials {
                     token_endpoint: token_endpoint.clone(),

@@ -65,8 +65,15 @@ impl Ehr {
     }
 
     /// The patients whose record a resource is; none where the EHR has no such resource or nothing proves whose it is.
-    pub async fn owners(&self, resource: &Reference, _room: &Reservation, exchange: ExchangeId) -> Result<Vec<Id>, FetchError> {
-        let Some(bytes) = self.ask(&format!("/{resource}"), limits::RESOURCE_BYTES, exchange).await? else { return Ok(Vec::new()) };
+    pub async fn owners(
+        &self,
+        resource: &Reference,
+        _room: &Reservation,
+        exchange: ExchangeId,
+    ) -> Result<Vec<Id>, FetchError> {
+        let Some(bytes) = self.ask(&format!("/{resource}"), limits::RESOURCE_BYTES, exchange).await? else {
+            return Ok(Vec::new());
+        };
         let mut tape = Tape::new();
         let document = tape.read(&bytes).map_err(|_| FetchError::Media)?;
         match subject::of(resource.resource_type, document.root(), &[self.base()]) {
@@ -84,10 +91,14 @@ impl Ehr {
     ) -> Result<PatientFacts, FetchError> {
         let mut facts = PatientFacts::default();
         if source.coverage {
-            self.about(patient, "Coverage", exchange, &mut |resource| facts.coverage.extend(CoverageFact::of(resource))).await?;
+            self.about(patient, "Coverage", exchange, &mut |resource| {
+                facts.coverage.extend(CoverageFact::of(resource))
+            })
+            .await?;
         }
         if source.consent {
-            self.about(patient, "Consent", exchange, &mut |resource| facts.consents.extend(ConsentFact::of(resource))).await?;
+            self.about(patient, "Consent", exchange, &mut |resource| facts.consents.extend(ConsentFact::of(resource)))
+                .await?;
         }
         Ok(facts)
     }
@@ -114,7 +125,9 @@ impl Ehr {
         let owner = Subject::Patients(vec![patient.clone()]);
         for entry in bundle.get("entry").into_iter().flat_map(Value::items) {
             let Some(resource) = entry.get("resource") else { continue };
-            if is(resource.get("resourceType"), type_name) && subject::of(resource_type, resource, &[self.base()]) == owner {
+            if is(resource.get("resourceType"), type_name)
+                && subject::of(resource_type, resource, &[self.base()]) == owner
+            {
                 visit(resource);
             }
         }
