@@ -21,6 +21,7 @@ pub mod listen;
 pub mod metrics;
 pub mod oauth;
 pub mod outbound;
+pub mod publish;
 pub mod respond;
 pub mod rewrite;
 pub mod start;
