@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["respond"],
     &["listen", "admin"],
     &["gateway"],
+    &["start"],
     &["demo"],
     &["cli"],
 ];
