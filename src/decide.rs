@@ -22,8 +22,6 @@ mod roster;
 mod scope;
 mod syntax;
 #[cfg(test)]
-mod adhoc;
-#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, USER_AGENT,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use thiserror::Error;
@@ -24,12 +26,14 @@ use thiserror::Error;
 use crate::audit::Reservation;
 use crate::id::ExchangeId;
 use crate::limits;
+use crate::metrics::{self, Metrics};
 use crate::outbound::Origin;
 use crate::rewrite::{Prepared, Question};
 use crate::understand::Interaction;
 use answers::{AnswerCache, CacheKey};
 use body::{UpstreamBody, Whole};
 use credential::{Credential, CredentialError};
+use facts::Look;
 use pool::{Answer, Pool, PoolError};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -107,29 +111,53 @@ pub struct Ehr {
     base: Box<str>,
     credential: Rc<Credential>,
     answers: Arc<AnswerCache>,
+    metrics: Arc<Metrics>,
     user_agent: HeaderValue,
 }
 
 impl Ehr {
     /// The EHR behind `pool`, whose absolute base URL (without a slash at the end) is `base`.
-    pub fn new(pool: Pool, base: &str, credential: Credential, answers: Arc<AnswerCache>) -> Self {
+    pub fn new(
+        pool: Pool,
+        base: &str,
+        credential: Credential,
+        answers: Arc<AnswerCache>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let origin = pool.origin().clone();
         let user_agent = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
-        Self { pool, origin, base: base.into(), credential: Rc::new(credential), answers, user_agent }
+        Self { pool, origin, base: base.into(), credential: Rc::new(credential), answers, metrics, user_agent }
     }
 
     fn base(&self) -> &str {
         &self.base
     }
 
-    /// Sends a prepared request, or finds its answer in the cache.
-    pub async fn fetch(&self, prepared: Prepared, _room: &Reservation, exchange: ExchangeId) -> Result<Fetched, FetchError> {
+    /// Sends a prepared request, unless the same was just looked up, or finds its answer in the cache.
+    pub async fn fetch(
+        &self,
+        prepared: Prepared,
+        look: Option<Look>,
+        _room: &Reservation,
+        exchange: ExchangeId,
+    ) -> Result<Fetched, FetchError> {
         let single = matches!(prepared.question().interaction(), Interaction::Read(_));
         let resource_type = prepared.question().interaction().resource_type();
         let keep = self.answers.keep(resource_type, prepared.keep());
         let key = CacheKey::of(prepared.target(), prepared.form());
         if let Some(bytes) = self.answers.find(&key).filter(|_| !keep.is_zero()) {
-            return Ok(Fetched { question: prepared.into_question(), content: Content::Whole(bytes), from: Source::Cache });
+            return Ok(Fetched {
+                question: prepared.into_question(),
+                content: Content::Whole(bytes),
+                from: Source::Cache,
+            });
+        }
+        if let Some(look) = look.filter(|look| single && *look.target == *prepared.target()) {
+            let content = look.found.map_or(Content::Absent, |bytes| {
+                self.answers.keep_for(key, &bytes, keep);
+                Content::Whole(bytes)
+            });
+            return Ok(Fetched { question: prepared.into_question(), content, from: Source::Ehr });
         }
         let answer = self.send(prepared.target(), prepared.form().cloned(), exchange).await?;
         let content = if single && matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
@@ -187,7 +215,21 @@ impl Ehr {
             headers.insert(AUTHORIZATION, authorization);
         }
         *request.method_mut() = method;
-        Ok(self.pool.send(request).await?)
+        let answer = self.pool.send(request).await;
+        self.metrics.upstream(outcome(&answer));
+        Ok(answer?)
+    }
+}
+
+fn outcome(answer: &Result<Answer, PoolError>) -> metrics::Upstream {
+    match answer {
+        Ok(answer) if answer.status.is_success() => metrics::Upstream::Success,
+        Ok(answer) if answer.status.is_client_error() => metrics::Upstream::ClientError,
+        Ok(_) => metrics::Upstream::ServerError,
+        Err(PoolError::Connect) => metrics::Upstream::Connect,
+        Err(PoolError::Timeout) => metrics::Upstream::Timeout,
+        Err(PoolError::Busy) => metrics::Upstream::Busy,
+        Err(PoolError::Truncated | PoolError::Protocol) => metrics::Upstream::Broken,
     }
 }
 
@@ -196,7 +238,11 @@ fn checked(answer: Answer) -> Result<UpstreamBody, FetchError> {
     if answer.status != StatusCode::OK {
         return Err(FetchError::Status(answer.status.as_u16()));
     }
-    let identity = answer.headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let identity = answer
+        .headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if !identity || !is_json(&answer.headers) {
         return Err(FetchError::Media);
     }
@@ -225,10 +271,16 @@ mod tests {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
             is_json(&headers)
         };
-        for yes in ["application/fhir+json;charset=UTF-8", "application/json", "Application/FHIR+JSON; charset=\"utf-8\"; fhirVersion=4.0"] {
+        for yes in [
+            "application/fhir+json;charset=UTF-8",
+            "application/json",
+            "Application/FHIR+JSON; charset=\"utf-8\"; fhirVersion=4.0",
+        ] {
             assert!(of(yes), "{yes}");
         }
-        for no in ["text/html", "application/fhir+xml", "application/fhir+json;charset=utf-16", "", "application/fhir+ndjson"] {
+        for no in
+            ["text/html", "application/fhir+xml", "application/fhir+json;charset=utf-16", "", "application/fhir+ndjson"]
+        {
             assert!(!of(no), "{no}");
         }
         assert!(!is_json(&HeaderMap::new()));

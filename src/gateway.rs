@@ -8,34 +8,37 @@
 //! to its record whether or not the client stays. Refuses: by [`crate::respond::refusal`], one table.
 
 mod capability;
+mod measure;
 mod public;
 mod searchset;
 mod trail;
+mod witness;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Response;
 use http::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
-use crate::audit::{Audit, Reservation};
+use crate::audit::{Audit, AuditError, Entry, Receipt, Reservation};
 use crate::clock::Clock;
 use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, decide};
-use crate::fetch::facts::FactSource;
 use crate::fetch::body::UpstreamBody;
-use crate::fetch::{Content, Ehr};
+use crate::fetch::facts::{FactSource, Look};
+use crate::fetch::{Content, Ehr, Source};
 use crate::fhir::name::Id;
 use crate::fhir::reference::Reference;
 use crate::fhir::search::Operand;
 use crate::fhir::subject;
-use crate::filter::{self, Bases, Tally, Withheld};
+use crate::filter::{self, Bases};
 use crate::id::{DecisionId, ExchangeId, Token128};
 use crate::identify::{Client, Grant, Identities, Permission, Presented};
 use crate::limits;
 use crate::listen::Handler;
-use crate::metrics::{self, Metrics, Verdict};
+use crate::metrics::{self, Metrics};
 use crate::respond::body::Body;
 use crate::respond::refusal::{Fault, Refusal};
 use crate::respond::{self, Answer, Media};
@@ -44,6 +47,7 @@ use crate::understand::{self, Asked, Interaction, PageKey, Setting, UnderstandEr
 use trail::Trail;
 
 pub use public::{PublicDocuments, TokenSource};
+pub use witness::Witness;
 
 /// What all cores share.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who looks on; nobody, but in a demonstration.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Shared {
@@ -140,7 +146,9 @@ impl Gateway {
         }
         let client = self.identify(&accepted, trail).await?;
         let interaction = self.understand(&mut accepted, &client, trail).await?;
-        let Some(patients) = self.patients_of(&interaction, room, trail).await? else { return Ok(Judged::Nothing) };
+        let Some((patients, look)) = self.patients_of(&interaction, room, trail).await? else {
+            return Ok(Judged::Nothing);
+        };
         let policies = self.shared.policies.current();
         let facts = self.ehr.facts(&self.shared.facts, policies.roster(), &patients, room, trail.exchange()).await?;
         let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
@@ -163,16 +171,23 @@ impl Gateway {
             &shared.lookback,
             trail.now(),
             decision,
-        )?;
+        );
+        measure::decision(&shared.metrics, permit.as_ref(), policies.engine());
+        let permit = permit?;
         trail.permitted(&permit);
         let prepared = rewrite(interaction, permit, &patients).map_err(|error| Fault::Rewrite { error, decision })?;
         trail.prepared(&prepared);
-        let fetched = self.ehr.fetch(prepared, room, trail.exchange()).await?;
+        let fetched = self.ehr.fetch(prepared, look, room, trail.exchange()).await?;
         trail.fetched(fetched.from());
-        match fetched.into_parts() {
-            (_, Content::Absent) => Err(Fault::Absent),
-            (question, Content::Streamed(head, rest)) => Ok(Judged::InPieces(question, head, rest)),
-            (question, Content::Whole(bytes)) => self.filter(&question, &bytes, trail),
+        shared.metrics.cache(if fetched.from() == Source::Cache { metrics::Cache::Hit } else { metrics::Cache::Miss });
+        let (question, content) = fetched.into_parts();
+        if let Some(witness) = &shared.witness {
+            witness.asked(trail.exchange(), &question, shared.bases());
+        }
+        match content {
+            Content::Absent => Err(Fault::Absent),
+            Content::Streamed(head, rest) => Ok(Judged::InPieces(question, head, rest)),
+            Content::Whole(bytes) => self.filter(&question, &bytes, trail),
         }
     }
 
@@ -185,7 +200,12 @@ impl Gateway {
         Ok(client)
     }
 
-    async fn understand(&self, accepted: &mut Accepted, client: &Client, trail: &mut Trail) -> Result<Interaction, Fault> {
+    async fn understand(
+        &self,
+        accepted: &mut Accepted,
+        client: &Client,
+        trail: &mut Trail,
+    ) -> Result<Interaction, Fault> {
         if !understand::accepts_json(joined(accepted.header_values(&ACCEPT)).as_deref()) {
             return Err(UnderstandError::Format.into());
         }
@@ -207,18 +227,26 @@ impl Gateway {
         Ok(interaction)
     }
 
-    /// The patients that a request is about: named in a search, or the owners of the resource that is to be read.
-    /// `None` where a search names patients in ways that exclude each other.
-    async fn patients_of(&self, interaction: &Interaction, room: &Reservation, trail: &Trail) -> Result<Option<Vec<Id>>, Fault> {
+    /// The patients that a request is about: named in a search, or the owners of the resource that is to be read,
+    /// which is then looked up. `None` where a search names patients in ways that exclude each other.
+    async fn patients_of(
+        &self,
+        interaction: &Interaction,
+        room: &Reservation,
+        trail: &Trail,
+    ) -> Result<Option<(Vec<Id>, Option<Look>)>, Fault> {
         let resource_type = interaction.resource_type();
         match interaction {
-            Interaction::Read(read) if resource_type.as_str() == "Patient" => Ok(Some(vec![read.id().clone()])),
-            Interaction::Read(_) if subject::parameter(resource_type).is_none() => Ok(Some(Vec::new())),
+            Interaction::Read(read) if resource_type.as_str() == "Patient" => Ok(Some((vec![read.id().clone()], None))),
+            Interaction::Read(_) if subject::parameter(resource_type).is_none() => Ok(Some((Vec::new(), None))),
             Interaction::Read(read) => {
                 let resource = Reference { resource_type, id: read.id().clone() };
-                Ok(Some(self.ehr.owners(&resource, room, trail.exchange()).await?))
+                let look = self.ehr.look_up(&resource, room, trail.exchange()).await?;
+                Ok(Some((look.owners().to_vec(), Some(look))))
             }
-            Interaction::Search(_) | Interaction::Page(_) => named_patients(interaction),
+            Interaction::Search(_) | Interaction::Page(_) => {
+                Ok(named_patients(interaction)?.map(|patients| (patients, None)))
+            }
         }
     }
 
@@ -227,17 +255,22 @@ impl Gateway {
         if let Interaction::Read(_) = question.interaction() {
             let filtered = filter::read(bytes, question, bases)?;
             trail.filtered(filtered.tally());
-            count_resources(&self.shared.metrics, filtered.tally());
+            measure::resources(&self.shared.metrics, filtered.tally());
             return filtered.into_body().map(Judged::Whole).ok_or(Fault::Absent);
         }
         let (body, tally) = searchset::whole(question, bytes, &self.shared, trail)?;
         trail.filtered(&tally);
-        count_resources(&self.shared.metrics, &tally);
+        measure::resources(&self.shared.metrics, &tally);
         Ok(Judged::Whole(body))
     }
 
     /// Makes the record durable; only then is there an answer.
-    async fn record_and_respond(self: Rc<Self>, judged: Result<Judged, Fault>, room: Reservation, mut trail: Trail) -> Answer {
+    async fn record_and_respond(
+        self: Rc<Self>,
+        judged: Result<Judged, Fault>,
+        room: Reservation,
+        mut trail: Trail,
+    ) -> Answer {
         let (media, body) = match judged {
             Ok(Judged::InPieces(question, head, rest)) => return self.stream(question, head, rest, room, trail).await,
             Ok(Judged::Public(media, body)) => (media, body),
@@ -255,25 +288,32 @@ impl Gateway {
             }
         };
         trail.log(200, None, &self.shared.metrics);
-        match room.record(trail.entry(200, None, Some(&body))).await {
+        match self.record(room, trail.entry(200, None, Some(&body))).await {
             Ok(receipt) => respond::whole(trail.exchange(), media, body, &receipt),
             Err(_) => self.unrecorded(&trail),
         }
     }
 
-    async fn refuse(&self, fault: Fault, refusal: Refusal, room: Reservation, trail: Trail) -> Answer {
+    async fn refuse(&self, fault: Fault, refusal: Refusal, room: Reservation, mut trail: Trail) -> Answer {
         let status = refusal.status().as_u16();
         trail.log(status, Some((&fault, refusal.label())), &self.shared.metrics);
-        match room.record(trail.entry(status, Some(refusal.label()), None)).await {
+        match self.record(room, trail.entry(status, Some(refusal.label()), None)).await {
             Ok(receipt) => respond::refused(trail.exchange(), &refusal, &receipt),
             Err(_) => self.unrecorded(&trail),
         }
     }
 
     /// Records the beginning, then sends what may leave as it is judged; the end gets a record of its own.
-    async fn stream(&self, question: Question, head: Bytes, rest: UpstreamBody, room: Reservation, trail: Trail) -> Answer {
+    async fn stream(
+        &self,
+        question: Question,
+        head: Bytes,
+        rest: UpstreamBody,
+        room: Reservation,
+        mut trail: Trail,
+    ) -> Answer {
         trail.log(200, None, &self.shared.metrics);
-        let Ok(receipt) = room.record(trail.entry(200, None, None)).await else { return self.unrecorded(&trail) };
+        let Ok(receipt) = self.record(room, trail.entry(200, None, None)).await else { return self.unrecorded(&trail) };
         let (answer, sender) = respond::streamed(trail.exchange(), &receipt);
         let closer = receipt.into_closer();
         let shared = Arc::clone(&self.shared);
@@ -281,6 +321,15 @@ impl Gateway {
             searchset::in_pieces(question, head, rest, sender, closer, &shared, trail).await;
         });
         answer
+    }
+
+    async fn record(&self, room: Reservation, entry: Entry) -> Result<Receipt, AuditError> {
+        let metrics = &self.shared.metrics;
+        metrics.audit_outstanding(self.shared.audit.outstanding());
+        let began = Instant::now();
+        let receipt = room.record(entry).await;
+        metrics.audit_record(began.elapsed());
+        receipt
     }
 
     fn nothing(&self, trail: &Trail) -> Bytes {
@@ -303,35 +352,11 @@ fn scope_grant(grant: &Grant) -> ScopeGrant<'_> {
     }
 }
 
-/// Why a resource was withheld, as it is counted.
-fn reason(withheld: Withheld) -> metrics::Reason {
-    match withheld {
-        Withheld::Constraint => metrics::Reason::Constraint,
-        Withheld::Include => metrics::Reason::Include,
-        Withheld::Label => metrics::Reason::Label,
-        Withheld::Malformed => metrics::Reason::Malformed,
-        Withheld::Modifier => metrics::Reason::Modifier,
-        Withheld::Patient => metrics::Reason::Patient,
-        Withheld::Query => metrics::Reason::Query,
-        Withheld::Subject => metrics::Reason::Subject,
-        Withheld::Type => metrics::Reason::Type,
-    }
-}
-
-/// Counts what became of the resources of one answer.
-fn count_resources(metrics: &Metrics, tally: &Tally) {
-    metrics.resources(Verdict::Released, u64::from(tally.released - tally.redacted.min(tally.released)));
-    metrics.resources(Verdict::Redacted, u64::from(tally.redacted));
-    for (withheld, count) in &tally.withheld {
-        metrics.resources(Verdict::Withheld, u64::from(*count));
-        metrics.withheld(reason(*withheld), u64::from(*count));
-    }
-}
-
 /// The patients that a search names; several parameters that do narrow each other.
 fn named_patients(interaction: &Interaction) -> Result<Option<Vec<Id>>, Fault> {
     let Some(search) = interaction.search() else { return Ok(None) };
-    let rule = subject::parameter(search.resource_type()).and_then(|name| crate::fhir::search::lookup(search.resource_type(), name));
+    let rule = subject::parameter(search.resource_type())
+        .and_then(|name| crate::fhir::search::lookup(search.resource_type(), name));
     let mut named: Option<Vec<Id>> = None;
     for criterion in search.criteria() {
         if criterion.modifier().is_some_and(|modifier| modifier == crate::fhir::search::Modifier::Not)

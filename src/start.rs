@@ -27,7 +27,7 @@ use crate::fetch::answers::{AnswerCache, KeepFor};
 use crate::fetch::credential::{ClientCredentials, Credential, bearer};
 use crate::fetch::facts::FactSource;
 use crate::fetch::pool::Pool;
-use crate::gateway::{Gateway, PublicDocuments, Shared, TokenSource};
+use crate::gateway::{Gateway, PublicDocuments, Shared, TokenSource, Witness};
 use crate::identify::Identities;
 use crate::listen;
 use crate::metrics::Metrics;
@@ -75,7 +75,12 @@ pub fn check(config: &Arc<Config>) -> Result<String, StartError> {
     match policies {
         Some(policies) if problems.is_empty() => {
             let set = policies.current();
-            Ok(format!("policy revision {}, engine {} ({})", set.revision(), set.engine().as_str(), set.engine_reason()))
+            Ok(format!(
+                "policy revision {}, engine {} ({})",
+                set.revision(),
+                set.engine().as_str(),
+                set.engine_reason()
+            ))
         }
         _ => Err(StartError(problems)),
     }
@@ -83,9 +88,18 @@ pub fn check(config: &Arc<Config>) -> Result<String, StartError> {
 
 /// Starts a gateway.
 pub fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
+    start_before(config, clock, None)
+}
+
+/// Starts a gateway that somebody looks on at: for demonstrations.
+pub fn start_before(
+    config: Arc<Config>,
+    clock: Clock,
+    witness: Option<Arc<dyn Witness>>,
+) -> Result<Running, StartError> {
     let policy_path = config.policy.path.clone();
     let (address, admin_address, threads) = (config.listen.address, config.admin.address, config.listen.threads);
-    let Parts { shared, upstream, answers, tls } = Parts::build(&config, clock)?;
+    let Parts { shared, upstream, answers, tls } = Parts::build(&config, clock, witness)?;
     let failed = |error: &dyn std::fmt::Display| StartError(vec![error.to_string()]);
     let mut settings = listen::Settings::new(address, Arc::clone(&shared.metrics));
     settings.cores = threads;
@@ -93,7 +107,13 @@ pub fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
     let of_cores = Arc::clone(&shared);
     let cores = listen::serve(settings, move |_| {
         let pool = Pool::new(upstream.origin.clone(), upstream.tls.clone());
-        let ehr = Ehr::new(pool, upstream.config.upstream.base_url.as_str(), upstream.credential(), Arc::clone(&answers));
+        let ehr = Ehr::new(
+            pool,
+            upstream.config.upstream.base_url.as_str(),
+            upstream.credential(),
+            Arc::clone(&answers),
+            Arc::clone(&of_cores.metrics),
+        );
         Rc::new(Gateway::new(Arc::clone(&of_cores), ehr))
     })
     .map_err(|error| failed(&error))?;
@@ -170,7 +190,7 @@ impl Readiness for Ready {
 }
 
 impl Parts {
-    fn build(config: &Arc<Config>, clock: Clock) -> Result<Self, StartError> {
+    fn build(config: &Arc<Config>, clock: Clock, witness: Option<Arc<dyn Witness>>) -> Result<Self, StartError> {
         let mut problems = Vec::new();
         let policies = keep(load_policies(config), &mut problems);
         let upstream = keep(Upstream::new(config), &mut problems);
@@ -185,8 +205,17 @@ impl Parts {
             &mut problems,
         );
         let ready = (policies, upstream, tls, identities, rules, lookback, metrics, pages, audit);
-        let (Some(policies), Some(upstream), Some(tls), Some(identities), Some(rules), Some(lookback), Some(metrics), Some(pages), Some(audit)) =
-            ready
+        let (
+            Some(policies),
+            Some(upstream),
+            Some(tls),
+            Some(identities),
+            Some(rules),
+            Some(lookback),
+            Some(metrics),
+            Some(pages),
+            Some(audit),
+        ) = ready
         else {
             return Err(StartError(problems));
         };
@@ -197,7 +226,11 @@ impl Parts {
             policies: Arc::new(policies),
             decisions: DecisionCache::new(),
             lookback,
-            facts: FactSource::new(facts.contains(&Fact::Coverage), facts.contains(&Fact::Consent), facts.contains(&Fact::Roster)),
+            facts: FactSource::new(
+                facts.contains(&Fact::Coverage),
+                facts.contains(&Fact::Consent),
+                facts.contains(&Fact::Roster),
+            ),
             audit,
             pages,
             base: config.listen.base_url.as_str().into(),
@@ -205,6 +238,7 @@ impl Parts {
             public: PublicDocuments::new(token_source(config), clock.now().to_instant()),
             clock,
             metrics: Arc::new(metrics),
+            witness,
         };
         let answers = Arc::new(AnswerCache::new(config.cache.bytes, keep_for(&config.cache)));
         Ok(Self { shared: Arc::new(shared), upstream: Arc::new(upstream), answers, tls })
@@ -255,7 +289,9 @@ fn keep_for(cache: &config::Cache) -> KeepFor {
 fn token_source(config: &Config) -> TokenSource {
     let with_endpoint = config.issuers.iter().find(|issuer| issuer.token_endpoint.is_some());
     TokenSource {
-        token_endpoint: with_endpoint.and_then(|issuer| issuer.token_endpoint.as_ref()).map(|url| url.as_str().to_owned()),
+        token_endpoint: with_endpoint
+            .and_then(|issuer| issuer.token_endpoint.as_ref())
+            .map(|url| url.as_str().to_owned()),
         jwks_uri: with_endpoint.and_then(|issuer| match &issuer.keys {
             config::KeySource::Url { url, .. } => Some(url.as_str().to_owned()),
             config::KeySource::File { .. } => None,
@@ -278,7 +314,8 @@ impl Upstream {
         };
         let token_endpoint = match &settings.credential {
             UpstreamCredential::ClientCredentials(grant) => {
-                let origin = Origin::parse(grant.token_endpoint.as_str()).map_err(problem("upstream.client_credentials"))?;
+                let origin =
+                    Origin::parse(grant.token_endpoint.as_str()).map_err(problem("upstream.client_credentials"))?;
                 let tls = origin.is_https().then(|| outbound::tls::client_config(None, None)).transpose();
                 Some((origin, tls.map_err(problem("upstream.client_credentials"))?))
             }
@@ -289,7 +326,9 @@ impl Upstream {
 
     fn credential(&self) -> Credential {
         match (&self.config.upstream.credential, &self.token_endpoint) {
-            (UpstreamCredential::Bearer(token), _) => bearer(token.secret.expose()).map_or(Credential::None, Credential::Bearer),
+            (UpstreamCredential::Bearer(token), _) => {
+                bearer(token.secret.expose()).map_or(Credential::None, Credential::Bearer)
+            }
             (UpstreamCredential::ClientCredentials(grant), Some((token_endpoint, tls))) => {
                 Credential::ClientCredentials(Box::new(ClientCredentials {
                     token_endpoint: token_endpoint.clone(),

@@ -68,9 +68,7 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> Exit {
     let trust = Trust { public_key: args.public_key.clone(), checkpoint: args.checkpoint.clone() };
     let (written, code) = match verify::verify(&args.dir, &trust) {
         Ok(summary) => (report(&summary, out), Exit::Ok),
-        Err(findings) => {
-            (findings.iter().try_for_each(|finding| writeln!(out, "fault: {finding}")), Exit::Failed)
-        }
+        Err(findings) => (findings.iter().try_for_each(|finding| writeln!(out, "fault: {finding}")), Exit::Failed),
     };
     written.map_or(Exit::Unusable, |()| code)
 }
@@ -122,7 +120,6 @@ impl Filters {
             && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
     }
 }
-
 
 #[cfg(test)]
 mod tests {

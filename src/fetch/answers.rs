@@ -64,7 +64,12 @@ impl AnswerCache {
     /// A cache of at most `bytes` bytes.
     pub fn new(bytes: u64, keep_for: KeepFor) -> Self {
         let weigh = |key: &CacheKey, kept: &Kept| u32::try_from(key.0.len() + kept.bytes.len()).unwrap_or(u32::MAX);
-        let kept = Cache::builder().max_capacity(bytes).weigher(weigh).expire_after(Life).support_invalidation_closures().build();
+        let kept = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(weigh)
+            .expire_after(Life)
+            .support_invalidation_closures()
+            .build();
         Self { kept, keep_for }
     }
 
@@ -111,7 +116,8 @@ mod tests {
 
     #[test]
     fn the_shorter_life_wins() {
-        let keep_for = KeepFor { otherwise: Duration::from_secs(30), by_type: [(of("Patient"), Duration::from_secs(300))].into() };
+        let keep_for =
+            KeepFor { otherwise: Duration::from_secs(30), by_type: [(of("Patient"), Duration::from_secs(300))].into() };
         let cache = AnswerCache::new(1_000, keep_for);
         assert_eq!(cache.keep(of("Observation"), Duration::from_secs(60)).as_secs(), 30);
         assert_eq!(cache.keep(of("Patient"), Duration::from_secs(60)).as_secs(), 60);

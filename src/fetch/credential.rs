@@ -82,13 +82,20 @@ impl Credential {
 
 impl ClientCredentials {
     async fn token(&self) -> Result<HeaderValue, CredentialError> {
-        let current = self.current.borrow().as_ref().filter(|(_, until)| Instant::now() < *until).map(|(value, _)| value.clone());
+        let current =
+            self.current.borrow().as_ref().filter(|(_, until)| Instant::now() < *until).map(|(value, _)| value.clone());
         if let Some(value) = current {
             return Ok(value);
         }
-        let answer = outbound::once(&self.token_endpoint, self.tls.as_ref(), self.request()?, limits::KEY_SET_BYTES, limits::KEY_SET_FETCH)
-            .await
-            .map_err(|_| CredentialError::Unreachable)?;
+        let answer = outbound::once(
+            &self.token_endpoint,
+            self.tls.as_ref(),
+            self.request()?,
+            limits::KEY_SET_BYTES,
+            limits::KEY_SET_FETCH,
+        )
+        .await
+        .map_err(|_| CredentialError::Unreachable)?;
         if answer.status() != StatusCode::OK {
             return Err(CredentialError::Refused);
         }
@@ -110,7 +117,8 @@ impl ClientCredentials {
         }
         let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let basic = STANDARD.encode(format!("{}:{}", part(&self.client_id), part(&self.client_secret)));
-        let mut authorization = HeaderValue::from_str(&format!("Basic {basic}")).map_err(|_| CredentialError::Refused)?;
+        let mut authorization =
+            HeaderValue::from_str(&format!("Basic {basic}")).map_err(|_| CredentialError::Refused)?;
         authorization.set_sensitive(true);
         Request::builder()
             .method(Method::POST)

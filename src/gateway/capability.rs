@@ -11,14 +11,29 @@ use crate::filter::FilterError;
 const OAUTH_URIS: &str = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris";
 
 /// Types whose records can never be released by a rule of their own.
-const NEVER: &[&str] = &["AuditEvent", "Binary", "Bundle", "Group", "OperationOutcome", "Parameters", "Person", "Provenance", "Subscription"];
+const NEVER: &[&str] = &[
+    "AuditEvent",
+    "Binary",
+    "Bundle",
+    "Group",
+    "OperationOutcome",
+    "Parameters",
+    "Person",
+    "Provenance",
+    "Subscription",
+];
 
 /// Search parameters of the EHR that the gateway does not offer, although it can evaluate them.
 const WITHHELD: &[&str] = &["_security", "_source"];
 
 /// The gateway's statement, made from the EHR's: the same resource types with the interactions, search parameters
 /// and includes that the gateway understands.
-pub(super) fn narrowed(of_ehr: &[u8], base: &str, date: &str, token_endpoint: Option<&str>) -> Result<Vec<u8>, FilterError> {
+pub(super) fn narrowed(
+    of_ehr: &[u8],
+    base: &str,
+    date: &str,
+    token_endpoint: Option<&str>,
+) -> Result<Vec<u8>, FilterError> {
     let mut tape = Tape::new();
     let root = tape.read(of_ehr)?.root();
     if root.get("resourceType").and_then(Value::text).is_none_or(|name| name != "CapabilityStatement") {
@@ -75,15 +90,20 @@ fn security(token_endpoint: Option<&str>) -> Json {
 fn resource(offered: Value<'_>) -> Option<Json> {
     let name = offered.get("type")?.text()?;
     let resource_type = ResourceType::parse(&name).ok().filter(|_| !NEVER.contains(&&*name))?;
-    let has = |code: &str| offered.get("interaction").into_iter().flat_map(Value::items).any(|one| is(one.get("code"), code));
+    let has =
+        |code: &str| offered.get("interaction").into_iter().flat_map(Value::items).any(|one| is(one.get("code"), code));
     let interactions: Vec<Json> =
         ["read", "search-type"].into_iter().filter(|code| has(code)).map(|code| json!({ "code": code })).collect();
     if interactions.is_empty() {
         return None;
     }
     let mut resource = json!({ "type": name, "interaction": interactions });
-    let parameters: Vec<Json> =
-        offered.get("searchParam").into_iter().flat_map(Value::items).filter_map(|one| parameter(resource_type, one)).collect();
+    let parameters: Vec<Json> = offered
+        .get("searchParam")
+        .into_iter()
+        .flat_map(Value::items)
+        .filter_map(|one| parameter(resource_type, one))
+        .collect();
     if has("search-type") && !parameters.is_empty() {
         resource["searchParam"] = Json::Array(parameters);
     }
@@ -128,7 +148,9 @@ mod tests {
                 {"name":"patient","type":"reference"},{"name":"_security","type":"token"},{"name":"code-value-date","type":"composite"},{"name":"SECRET","type":"token"}],
                "searchRevInclude":["*","Provenance:target"]},
               {"type":"Binary","interaction":[{"code":"read"}]},{"type":"Condition","interaction":[{"code":"create"}]},{"type":"SECRET","interaction":[{"code":"read"}]}]}]}"#;
-        let bytes = narrowed(of_ehr.as_bytes(), "https://gw/fhir", "2026-01-01T00:00:00.000Z", Some("https://as/token")).unwrap();
+        let bytes =
+            narrowed(of_ehr.as_bytes(), "https://gw/fhir", "2026-01-01T00:00:00.000Z", Some("https://as/token"))
+                .unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert!(!text.contains("SECRET") && !text.contains("http://ehr") && !text.contains("delete"), "{text}");
         let statement: Json = serde_json::from_str(&text).unwrap();

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::json;
 
+use super::Gateway;
 use super::capability;
 use super::trail::Trail;
-use super::Gateway;
 use crate::accept::{Accepted, Method};
 use crate::respond::Media;
 use crate::respond::refusal::Fault;
@@ -83,7 +83,11 @@ fn smart_configuration(tokens: &TokenSource) -> Vec<u8> {
 
 impl Gateway {
     /// The public document that is asked for, where it is one.
-    pub(super) async fn public_document(&self, accepted: &Accepted, trail: &mut Trail) -> Result<Option<(Media, Bytes)>, Fault> {
+    pub(super) async fn public_document(
+        &self,
+        accepted: &Accepted,
+        trail: &mut Trail,
+    ) -> Result<Option<(Media, Bytes)>, Fault> {
         if accepted.method() == Method::Post {
             return Ok(None);
         }

@@ -15,7 +15,12 @@ use crate::rewrite::Question;
 use crate::understand::PageLink;
 
 /// Filters an answer that is held whole.
-pub(super) fn whole(question: &Question, bytes: &[u8], shared: &Shared, trail: &Trail) -> Result<(Vec<u8>, Tally), FilterError> {
+pub(super) fn whole(
+    question: &Question,
+    bytes: &[u8],
+    shared: &Shared,
+    trail: &Trail,
+) -> Result<(Vec<u8>, Tally), FilterError> {
     let mut filter = BundleFilter::new(question, shared.bases());
     filter.feed(bytes)?;
     let continuation = filter.end()?;
@@ -83,23 +88,23 @@ pub(super) async fn in_pieces(
     let mut sent = Sent { digest: Context::new(&SHA256), sender };
     let mut filter = BundleFilter::new(&question, shared.bases());
     let outcome = judge_pieces(&mut filter, head, &mut rest, &mut sent, &mut closer).await;
-    let tally = filter.tally().clone();
-    let complete = match outcome {
+    let (complete, tally) = match outcome {
         Ok(continuation) => {
             let (last, tally) = finish(filter, &question, continuation, shared, &trail);
             let delivered = sent.send(last).await;
             let closing = closing(&tally, delivered, &sent, &trail);
             // The end of the body waits for the record of it.
-            closer.finish(closing).await.is_ok() && delivered
+            (closer.finish(closing).await.is_ok() && delivered, tally)
         }
         Err(_) => {
+            let tally = filter.tally().clone();
             let closing = closing(&tally, false, &sent, &trail);
             // The answer is cut in any case.
             let _ = closer.finish(closing).await;
-            false
+            (false, tally)
         }
     };
-    super::count_resources(&shared.metrics, &tally);
+    super::measure::resources(&shared.metrics, &tally);
     if complete {
         // A client that left has what it wanted to have.
         let _ = sent.sender.complete().await;

@@ -141,7 +141,8 @@ impl Trail {
                 }
                 _ => (policy_revision.to_owned(), Vec::new()),
             };
-            self.entry.decision = Some(Decision { id: error.decision().to_string(), revision, effect: Effect::Deny, reasons });
+            self.entry.decision =
+                Some(Decision { id: error.decision().to_string(), revision, effect: Effect::Deny, reasons });
         }
     }
 
@@ -149,9 +150,9 @@ impl Trail {
         self.concealed = true;
     }
 
-    /// The record, with what the client is told.
-    pub(super) fn entry(&self, status: u16, fault: Option<&'static str>, body: Option<&[u8]>) -> Entry {
-        let mut entry = self.entry.clone();
+    /// The record, with what the client is told. There is one; what is asked for afterwards is empty.
+    pub(super) fn entry(&mut self, status: u16, fault: Option<&'static str>, body: Option<&[u8]>) -> Entry {
+        let mut entry = std::mem::replace(&mut self.entry, Entry::exchange(self.exchange, self.now));
         let fault = fault.or(self.concealed.then_some("concealed"));
         entry.outcome = Some(Outcome { status, fault: fault.map(ToOwned::to_owned) });
         entry.digest = body.map(|body| hex(digest(&SHA256, body).as_ref()));
@@ -172,7 +173,7 @@ impl Trail {
         let outcome = match fault {
             None if self.concealed => metrics::Outcome::Denied,
             None => metrics::Outcome::Answered,
-            Some((fault, _)) => outcome_of(fault),
+            Some((fault, _)) => super::measure::outcome(fault),
         };
         metrics.exchange(self.asked, outcome, self.elapsed());
         let counts = self.entry.counts.as_ref();
@@ -187,7 +188,7 @@ impl Trail {
             withheld = counts.map(|counts| counts.withheld.values().sum::<u64>()),
             status,
             fault = fault.map(|(_, label)| label),
-            detail = fault.map(|(fault, _)| fault.to_string()),
+            detail = fault.map(|(fault, _)| fault.log_text()),
             microseconds = self.microseconds(),
             "exchange"
         );
@@ -199,7 +200,11 @@ pub(super) fn counts(tally: &Tally) -> Counts {
     Counts {
         received: tally.received.into(),
         released: tally.released.into(),
-        withheld: tally.withheld.iter().map(|(reason, count)| (reason.as_str().to_owned(), u64::from(*count))).collect(),
+        withheld: tally
+            .withheld
+            .iter()
+            .map(|(reason, count)| (reason.as_str().to_owned(), u64::from(*count)))
+            .collect(),
         redacted: tally.redacted.into(),
     }
 }
@@ -227,15 +232,5 @@ fn method_name(method: &http::Method) -> &'static str {
         http::Method::DELETE => "DELETE",
         http::Method::OPTIONS => "OPTIONS",
         _ => "other",
-    }
-}
-
-fn outcome_of(fault: &Fault) -> metrics::Outcome {
-    match fault {
-        Fault::Accept(_) | Fault::Understand(_) => metrics::Outcome::Malformed,
-        Fault::Identify(_) => metrics::Outcome::Unidentified,
-        Fault::Decide(DecideError::Denied(_) | DecideError::Scope { .. }) | Fault::Rewrite { .. } | Fault::Absent => metrics::Outcome::Denied,
-        Fault::Fetch(_) | Fault::Filter(_) => metrics::Outcome::Upstream,
-        Fault::Decide(_) | Fault::Audit(_) | Fault::Randomness => metrics::Outcome::Failed,
     }
 }

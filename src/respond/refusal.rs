@@ -59,6 +59,18 @@ pub enum Fault {
     Randomness,
 }
 
+impl Fault {
+    /// The text for the log. What a client wrote, a parameter's name included, is not repeated there.
+    pub fn log_text(&self) -> String {
+        match self {
+            Self::Understand(UnderstandError::Search(_)) => {
+                "understand: a search parameter is not supported".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 /// A fault as the client, the log and the metrics see it.
 #[derive(Debug)]
 pub struct Refusal {
@@ -88,12 +100,19 @@ impl Refusal {
             Fault::Filter(_) => Some(upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")),
             Fault::Audit(_) => Some(Self::unrecorded()),
             Fault::Absent => Some(absent()),
-            Fault::Randomness => Some(simple(StatusCode::INTERNAL_SERVER_ERROR, "exception", "internal", "The gateway failed.")),
+            Fault::Randomness => {
+                Some(simple(StatusCode::INTERNAL_SERVER_ERROR, "exception", "internal", "The gateway failed."))
+            }
         }
     }
 
     pub(super) fn unrecorded() -> Self {
-        simple(StatusCode::SERVICE_UNAVAILABLE, "transient", "audit", "The exchange cannot be recorded; nothing was released.")
+        simple(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "transient",
+            "audit",
+            "The exchange cannot be recorded; nothing was released.",
+        )
     }
 
     /// The status.
@@ -152,8 +171,12 @@ fn accept(error: AcceptError) -> Refusal {
 
 fn identify(error: &IdentifyError) -> Refusal {
     let (status, code, text) = match error.status() {
-        StatusCode::SERVICE_UNAVAILABLE => (StatusCode::SERVICE_UNAVAILABLE, "transient", "Tokens cannot be checked at the moment."),
-        StatusCode::FORBIDDEN => (StatusCode::FORBIDDEN, "forbidden", "The client is not registered for this purpose of use."),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            (StatusCode::SERVICE_UNAVAILABLE, "transient", "Tokens cannot be checked at the moment.")
+        }
+        StatusCode::FORBIDDEN => {
+            (StatusCode::FORBIDDEN, "forbidden", "The client is not registered for this purpose of use.")
+        }
         _ => (StatusCode::UNAUTHORIZED, "login", "A valid access token or client certificate is required."),
     };
     Refusal { challenge: error.www_authenticate().map(ToString::to_string), ..simple(status, code, "identity", text) }
@@ -186,7 +209,9 @@ fn decide(error: &DecideError) -> Refusal {
             challenge: Some("Bearer error=\"insufficient_scope\"".to_owned()),
             ..forbidden("scope", "The scopes of the access token do not allow this interaction.")
         },
-        DecideError::Input { .. } => simple(StatusCode::BAD_REQUEST, "too-costly", "policy-input", "The request is too large to be decided."),
+        DecideError::Input { .. } => {
+            simple(StatusCode::BAD_REQUEST, "too-costly", "policy-input", "The request is too large to be decided.")
+        }
         _ => forbidden("policy-error", "No decision could be made; nothing is released."),
     };
     Refusal { decision: Some(error.decision()), ..refusal }
@@ -206,7 +231,9 @@ fn fetch(error: FetchError) -> Refusal {
         FetchError::Pool(PoolError::Busy) => upstream(StatusCode::SERVICE_UNAVAILABLE, "upstream-busy"),
         FetchError::Pool(_) | FetchError::Credential(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-unreachable"),
         FetchError::Status(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-status"),
-        FetchError::Media | FetchError::TooLarge | FetchError::Facts => upstream(StatusCode::BAD_GATEWAY, "upstream-invalid"),
+        FetchError::Media | FetchError::TooLarge | FetchError::Facts => {
+            upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")
+        }
     }
 }
 
