@@ -5,8 +5,6 @@
 //! same input under the same revision is decided alike. Refuses: everything else, evaluation failures and
 //! decisions outside the vocabulary included. No I/O but loading.
 
-#[cfg(test)]
-mod adhoc;
 mod admission;
 mod cache;
 mod decision;

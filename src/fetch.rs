@@ -33,6 +33,7 @@ use crate::understand::Interaction;
 use answers::{AnswerCache, CacheKey};
 use body::{UpstreamBody, Whole};
 use credential::{Credential, CredentialError};
+use facts::Look;
 use pool::{Answer, Pool, PoolError};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -132,10 +133,11 @@ impl Ehr {
         &self.base
     }
 
-    /// Sends a prepared request, or finds its answer in the cache.
+    /// Sends a prepared request, unless the same was just looked up, or finds its answer in the cache.
     pub async fn fetch(
         &self,
         prepared: Prepared,
+        look: Option<Look>,
         _room: &Reservation,
         exchange: ExchangeId,
     ) -> Result<Fetched, FetchError> {
@@ -149,6 +151,13 @@ impl Ehr {
                 content: Content::Whole(bytes),
                 from: Source::Cache,
             });
+        }
+        if let Some(look) = look.filter(|look| single && *look.target == *prepared.target()) {
+            let content = look.found.map_or(Content::Absent, |bytes| {
+                self.answers.keep_for(key, &bytes, keep);
+                Content::Whole(bytes)
+            });
+            return Ok(Fetched { question: prepared.into_question(), content, from: Source::Ehr });
         }
         let answer = self.send(prepared.target(), prepared.form().cloned(), exchange).await?;
         let content = if single && matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {

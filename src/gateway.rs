@@ -27,7 +27,7 @@ use crate::audit::{Audit, AuditError, Entry, Receipt, Reservation};
 use crate::clock::Clock;
 use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, decide};
 use crate::fetch::body::UpstreamBody;
-use crate::fetch::facts::FactSource;
+use crate::fetch::facts::{FactSource, Look};
 use crate::fetch::{Content, Ehr, Source};
 use crate::fhir::name::Id;
 use crate::fhir::reference::Reference;
@@ -146,7 +146,9 @@ impl Gateway {
         }
         let client = self.identify(&accepted, trail).await?;
         let interaction = self.understand(&mut accepted, &client, trail).await?;
-        let Some(patients) = self.patients_of(&interaction, room, trail).await? else { return Ok(Judged::Nothing) };
+        let Some((patients, look)) = self.patients_of(&interaction, room, trail).await? else {
+            return Ok(Judged::Nothing);
+        };
         let policies = self.shared.policies.current();
         let facts = self.ehr.facts(&self.shared.facts, policies.roster(), &patients, room, trail.exchange()).await?;
         let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
@@ -175,7 +177,7 @@ impl Gateway {
         trail.permitted(&permit);
         let prepared = rewrite(interaction, permit, &patients).map_err(|error| Fault::Rewrite { error, decision })?;
         trail.prepared(&prepared);
-        let fetched = self.ehr.fetch(prepared, room, trail.exchange()).await?;
+        let fetched = self.ehr.fetch(prepared, look, room, trail.exchange()).await?;
         trail.fetched(fetched.from());
         shared.metrics.cache(if fetched.from() == Source::Cache { metrics::Cache::Hit } else { metrics::Cache::Miss });
         let (question, content) = fetched.into_parts();
@@ -225,23 +227,26 @@ impl Gateway {
         Ok(interaction)
     }
 
-    /// The patients that a request is about: named in a search, or the owners of the resource that is to be read.
-    /// `None` where a search names patients in ways that exclude each other.
+    /// The patients that a request is about: named in a search, or the owners of the resource that is to be read,
+    /// which is then looked up. `None` where a search names patients in ways that exclude each other.
     async fn patients_of(
         &self,
         interaction: &Interaction,
         room: &Reservation,
         trail: &Trail,
-    ) -> Result<Option<Vec<Id>>, Fault> {
+    ) -> Result<Option<(Vec<Id>, Option<Look>)>, Fault> {
         let resource_type = interaction.resource_type();
         match interaction {
-            Interaction::Read(read) if resource_type.as_str() == "Patient" => Ok(Some(vec![read.id().clone()])),
-            Interaction::Read(_) if subject::parameter(resource_type).is_none() => Ok(Some(Vec::new())),
+            Interaction::Read(read) if resource_type.as_str() == "Patient" => Ok(Some((vec![read.id().clone()], None))),
+            Interaction::Read(_) if subject::parameter(resource_type).is_none() => Ok(Some((Vec::new(), None))),
             Interaction::Read(read) => {
                 let resource = Reference { resource_type, id: read.id().clone() };
-                Ok(Some(self.ehr.owners(&resource, room, trail.exchange()).await?))
+                let look = self.ehr.look_up(&resource, room, trail.exchange()).await?;
+                Ok(Some((look.owners().to_vec(), Some(look))))
             }
-            Interaction::Search(_) | Interaction::Page(_) => named_patients(interaction),
+            Interaction::Search(_) | Interaction::Page(_) => {
+                Ok(named_patients(interaction)?.map(|patients| (patients, None)))
+            }
         }
     }
 

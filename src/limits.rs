@@ -61,6 +61,11 @@ pub const DRAIN: Duration = Duration::from_secs(25);
 /// Time a client may take to accept the next piece of an answer.
 pub const RESPONSE_STALL: Duration = Duration::from_secs(30);
 
+// --- configuration ---------------------------------------------------------------------------------
+
+/// The configuration file, and each text or PEM file that it names.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+
 // --- understanding ---------------------------------------------------------------------------------
 
 /// Search parameters in one request.
@@ -99,6 +104,18 @@ pub const KEY_SET_REFRESH: Duration = Duration::from_secs(60);
 pub const KEY_SET_BYTES: usize = 64 * 1024;
 /// Time to fetch a key set.
 pub const KEY_SET_FETCH: Duration = Duration::from_secs(3);
+/// A key set is kept no longer than this, whatever its `Cache-Control` says: a removed key stops counting.
+pub const KEY_SET_LIFE_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// A key set is kept at least this long: Keycloak sends `no-cache`, which would mean a fetch for every token.
+pub const KEY_SET_LIFE_MIN: Duration = Duration::from_secs(60);
+/// Without a usable key set, a failed fetch is tried again after this time: an issuer that starts answers 503.
+pub const KEY_SET_RETRY: Duration = Duration::from_secs(5);
+/// A key set is renewed in the background when it has less than this time left.
+pub const KEY_SET_RENEW: Duration = Duration::from_secs(20);
+/// Life of a token from issue to expiry, unless the issuer's entry says otherwise: UDAP allows an hour.
+pub const TOKEN_LIFE_SECONDS: i64 = 3_600;
+/// Scopes in one token: one for every R4 type, and more.
+pub const TOKEN_SCOPES: usize = 256;
 
 // --- policy ----------------------------------------------------------------------------------------
 
@@ -118,6 +135,54 @@ pub const FACT_CACHE: u64 = 50_000;
 pub const FACT_CACHE_LIFE: Duration = Duration::from_secs(30);
 /// Patients that one search may name.
 pub const PATIENTS_PER_SEARCH: usize = 50;
+/// An attribution file: several million memberships.
+pub const ROSTER_BYTES: u64 = 512 * 1024 * 1024;
+/// The name of a roster, or a member id.
+pub const ROSTER_NAME_BYTES: usize = 128;
+/// The document that a policy answers with.
+pub const DECISION_BYTES: usize = 256 * 1024;
+/// Patients that a decision may list; more are a roster.
+pub const DECISION_PATIENTS: usize = 1_000;
+/// Reasons in one decision.
+pub const DECISION_REASONS: usize = 16;
+/// Code, text or basis of one reason: they are repeated in answers and audit records.
+pub const DECISION_REASON_BYTES: usize = 1_024;
+/// Alternatives for one type, scopes multiplied in: each may become a search of its own.
+pub const DECISION_ALTERNATIVES: usize = 64;
+/// Element names for one type: R4's largest types have fewer.
+pub const DECISION_ELEMENTS: usize = 256;
+/// Security labels withheld.
+pub const DECISION_LABELS: usize = 256;
+/// Includes allowed.
+pub const DECISION_INCLUDES: usize = 64;
+/// The largest page a policy may allow.
+pub const DECISION_PAGE_CAP: u32 = 1_000;
+/// The longest that a policy may let an answer be kept.
+pub const DECISION_CACHE_SECONDS: u32 = 3_600;
+/// Provisions nested in a Consent's root provision that are followed.
+pub const CONSENT_NESTING: u32 = 1;
+/// Items of one list in a Coverage or Consent.
+pub const FACT_ITEMS: usize = 256;
+/// Work of an engine between two looks at the clock: below a hundredth of [`POLICY_TIME`] each.
+pub const POLICY_CHECK_INTERVAL: u32 = 64;
+/// Time for the trial evaluation when policies are loaded, on however busy a machine.
+pub const POLICY_TRIAL: Duration = Duration::from_secs(2);
+/// Rules and functions that may call one another in a chain; each costs stack.
+pub const POLICY_CALL_DEPTH: usize = 32;
+/// Stack of the thread that examines policies: their syntax is walked recursively.
+pub const POLICY_STACK: usize = 16 * 1024 * 1024;
+/// One policy file; regorus refuses larger ones too.
+pub const POLICY_FILE_BYTES: u64 = 1024 * 1024;
+/// One data file: a Value takes 5.5 times the memory of its JSON.
+pub const POLICY_DATA_BYTES: u64 = 64 * 1024 * 1024;
+/// Folders within folders.
+pub const POLICY_FOLDERS: usize = 4;
+/// Inputs taken from policy tests to compare the engines on.
+pub const GATE_SEEDS: usize = 128;
+/// Inputs grown from them: some milliseconds each at worst, while policies are loaded.
+pub const GATE_INPUTS: usize = 512;
+/// The list of patients that payers may ask about, when it is a file.
+pub const ROSTER_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 // --- EHR -------------------------------------------------------------------------------------------
 
@@ -156,7 +221,8 @@ pub const ANSWER_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 // --- audit -----------------------------------------------------------------------------------------
 
-/// Exchanges whose record is reserved and not yet durable; beyond it new ones are refused with 503.
+/// Exchanges that hold space in the log, from before the EHR is asked until the receipt is used up or the
+/// closing is durable; beyond it new ones are refused with 503.
 pub const AUDIT_OUTSTANDING: usize = 1_024;
 /// One audit record, encoded.
 pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
@@ -164,33 +230,6 @@ pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
 pub const AUDIT_BATCH: usize = 256;
 /// Size of one segment of the log.
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
-
-// --- deciding --------------------------------------------------------------------------------------
-
-/// An attribution file: several million memberships.
-pub const ROSTER_BYTES: u64 = 512 * 1024 * 1024;
-/// The name of a roster, or a member id.
-pub const ROSTER_NAME_BYTES: usize = 128;
-/// The document that a policy answers with.
-pub const DECISION_BYTES: usize = 256 * 1024;
-/// Patients that a decision may list; more are a roster.
-pub const DECISION_PATIENTS: usize = 1_000;
-/// Reasons in one decision.
-pub const DECISION_REASONS: usize = 16;
-/// Code, text or basis of one reason: they are repeated in answers and audit records.
-pub const DECISION_REASON_BYTES: usize = 1_024;
-/// Alternatives for one type, scopes multiplied in: each may become a search of its own.
-pub const DECISION_ALTERNATIVES: usize = 64;
-/// Element names for one type: R4's largest types have fewer.
-pub const DECISION_ELEMENTS: usize = 256;
-/// Security labels withheld.
-pub const DECISION_LABELS: usize = 256;
-/// Includes allowed.
-pub const DECISION_INCLUDES: usize = 64;
-/// The largest page a policy may allow.
-pub const DECISION_PAGE_CAP: u32 = 1_000;
-/// The longest that a policy may let an answer be kept.
-pub const DECISION_CACHE_SECONDS: u32 = 3_600;
 /// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and
 /// a longest closing for each of [`AUDIT_OUTSTANDING`] exchanges, with a fifth to spare.
 pub const AUDIT_HEADROOM_BYTES: u64 = 40 * 1024 * 1024;
@@ -199,41 +238,3 @@ pub const AUDIT_HEADROOM_STEP: u64 = 2 * 1024 * 1024;
 /// The signed checkpoint is rewritten with each batch and forced to the device at most this often; a power
 /// failure can set it back by this much and never forward.
 pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);
-/// Provisions nested in a Consent's root provision that are followed.
-pub const CONSENT_NESTING: u32 = 1;
-/// Items of one list in a Coverage or Consent.
-pub const FACT_ITEMS: usize = 256;
-/// Work of an engine between two looks at the clock: below a hundredth of [`POLICY_TIME`] each.
-pub const POLICY_CHECK_INTERVAL: u32 = 64;
-/// Time for the trial evaluation when policies are loaded, on however busy a machine.
-pub const POLICY_TRIAL: Duration = Duration::from_secs(2);
-/// Rules and functions that may call one another in a chain; each costs stack.
-pub const POLICY_CALL_DEPTH: usize = 32;
-/// Stack of the thread that examines policies: their syntax is walked recursively.
-pub const POLICY_STACK: usize = 16 * 1024 * 1024;
-/// One policy file; regorus refuses larger ones too.
-pub const POLICY_FILE_BYTES: u64 = 1024 * 1024;
-/// One data file: a Value takes 5.5 times the memory of its JSON.
-pub const POLICY_DATA_BYTES: u64 = 64 * 1024 * 1024;
-/// Folders within folders.
-pub const POLICY_FOLDERS: usize = 4;
-/// Inputs taken from policy tests to compare the engines on.
-pub const GATE_SEEDS: usize = 128;
-/// Inputs grown from them: some milliseconds each at worst, while policies are loaded.
-pub const GATE_INPUTS: usize = 512;
-/// A key set is kept no longer than this, whatever its `Cache-Control` says: a removed key stops counting.
-pub const KEY_SET_LIFE_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// A key set is kept at least this long: Keycloak sends `no-cache`, which would mean a fetch for every token.
-pub const KEY_SET_LIFE_MIN: Duration = Duration::from_secs(60);
-/// Without a usable key set, a failed fetch is tried again after this time: an issuer that starts answers 503.
-pub const KEY_SET_RETRY: Duration = Duration::from_secs(5);
-/// A key set is renewed in the background when it has less than this time left.
-pub const KEY_SET_RENEW: Duration = Duration::from_secs(20);
-/// Life of a token from issue to expiry, unless the issuer's entry says otherwise: UDAP allows an hour.
-pub const TOKEN_LIFE_SECONDS: i64 = 3_600;
-/// Scopes in one token: one for every R4 type, and more.
-pub const TOKEN_SCOPES: usize = 256;
-/// The configuration file, and each text or PEM file that it names.
-pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
-/// The list of patients that payers may ask about, when it is a file.
-pub const ROSTER_FILE_BYTES: u64 = 256 * 1024 * 1024;

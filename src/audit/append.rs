@@ -212,7 +212,7 @@ impl Writer {
 
     /// Keeps the space ahead of the log. A full disk is not a failure: it ends the giving of slots, which
     /// resumes when there is space again.
-    fn make_room(&mut self) -> io::Result<()> {
+    pub(super) fn make_room(&mut self) -> io::Result<()> {
         if self.log.is_short() {
             match self.log.grow() {
                 Err(error) if !is_full(&error) => return Err(error),

@@ -22,15 +22,14 @@ fn kinds(dir: &Path) -> Vec<Kind> {
     read(dir).into_iter().map(|record| record.entry.kind).collect()
 }
 
-/// A log whose segment is this device, with room for so many bytes.
-fn on_device(dir: &Path, device: &str, room: u64) -> Audit {
-    let opened = recover::open(dir, clock().now(), SMALL).unwrap();
+/// A writer whose segment is this device, with room for so many bytes.
+fn writer_on(dir: &Path, device: &str, room: u64) -> Writer {
+    let Opened { lock, notary, head, .. } = recover::open(dir, clock().now(), SMALL).unwrap();
     let file = OpenOptions::new().write(true).open(device).unwrap();
-    let Opened { lock, notary, head, .. } = opened;
     let log = Log::new(dir, 1, Region::on(file, room), SMALL);
     let state = Arc::new(State::new(SMALL.outstanding));
     state.set_room(room);
-    Audit::start(Writer { log, head, notary, state, clock: clock(), _lock: lock }, SMALL).unwrap()
+    Writer { log, head, notary, state, clock: clock(), _lock: lock }
 }
 
 #[test]
@@ -193,7 +192,7 @@ fn a_log_whose_handles_are_all_gone_ends_in_good_order() {
 fn a_failed_write_or_sync_ends_the_log_for_all() {
     for device in ["/dev/full", "/dev/null"] {
         let dir = Scratch::new();
-        let audit = on_device(&dir, device, SMALL.headroom);
+        let audit = Audit::start(writer_on(&dir, device, SMALL.headroom), SMALL).unwrap();
         let waiting: Vec<_> = (0..3).map(|_| audit.reserve().unwrap()).collect();
         let waiting: Vec<_> = waiting.into_iter().map(|reservation| reservation.record(entry("x"))).collect();
         let late = audit.reserve();
@@ -216,24 +215,21 @@ fn a_failed_write_or_sync_ends_the_log_for_all() {
 fn a_full_disk_ends_the_reservations_and_not_the_log() {
     let dir = Scratch::new();
     let slot = 2 * chain::LINE_BYTES as u64;
-    let audit = on_device(&dir, "/dev/full", 3 * slot);
-    let first = audit.reserve().unwrap();
-    let _second = audit.reserve().unwrap();
-    assert!(matches!(audit.reserve(), Err(AuditError::Space)));
+    let mut writer = writer_on(&dir, "/dev/full", 3 * slot);
+    writer.make_room().unwrap();
+    let state = Arc::clone(&writer.state);
+    let first = state.slot().unwrap();
+    let _second = state.slot().unwrap();
+    assert!(matches!(state.slot(), Err(AuditError::Space)));
     drop(first);
-    let _first = audit.reserve().unwrap();
-    assert!(audit.healthy());
+    state.slot().unwrap();
+    assert!(matches!(writer.begin(Vec::new()), Err(AuditError::Space)), "a log does not open without its space");
 }
 
 #[test]
-fn a_log_does_not_open_without_its_space() {
+fn space_that_cannot_be_synced_is_a_failure() {
     let dir = Scratch::new();
-    let Opened { lock, notary, head, .. } = recover::open(&dir, clock().now(), SMALL).unwrap();
-    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let log = Log::new(&dir, 1, Region::on(full, 0), SMALL);
-    let state = Arc::new(State::new(SMALL.outstanding));
-    let mut writer = Writer { log, head, notary, state, clock: clock(), _lock: lock };
-    assert!(matches!(writer.begin(Vec::new()), Err(AuditError::Space)));
+    assert!(writer_on(&dir, "/dev/null", 0).make_room().is_err());
 }
 
 #[test]

@@ -27,6 +27,7 @@ impl Scratch {
         let scratch = Self::new();
         assert_eq!(run_words(&["certs", "--out", &scratch.path("certs")]).0, Exit::Ok);
         fs::write(scratch.0.join("portcullis.toml"), CONFIGURATION).unwrap();
+        fs::write(scratch.0.join("policies/decision.rego"), POLICY).unwrap();
         scratch
     }
 }
@@ -36,6 +37,12 @@ impl Drop for Scratch {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+const POLICY: &str = r#"
+package portcullis
+
+default decision := {"allow": false, "reasons": [{"code": "none", "text": "Nothing is permitted.", "basis": "none"}]}
+"#;
 
 const CONFIGURATION: &str = r#"
 [listen]
@@ -128,6 +135,7 @@ fn a_good_configuration_is_summed_up() {
     for part in [
         "https://localhost:8443/fhir (tls, client certificates optional)",
         "https://as.example.org (ES384)",
+        "policies: policy revision ",
         "payer-a for HPAYMT, CLMATTCH: system/Observation.rs system/Patient.rs",
     ] {
         assert!(out.contains(part), "{part}\n{out}");

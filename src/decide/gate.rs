@@ -60,7 +60,7 @@ fn compare(interpreter: &Interpreter, machine: &Machine, input: &Json) -> Result
 const GATE_PATIENCE: u32 = 40;
 
 /// The first construct on which the engines are known to differ (regorus 0.14.1), with its place.
-pub(super) fn known_difference(modules: &[Ref<Module>]) -> Option<String> {
+fn known_difference(modules: &[Ref<Module>]) -> Option<String> {
     let mut definitions: BTreeMap<String, Vec<&Rule>> = BTreeMap::new();
     for scope in Scope::of(modules) {
         for rule in &scope.module.policy {

@@ -5,14 +5,14 @@
 //! no end, only the same error again. Refuses: silence above [`limits::UPSTREAM_IDLE`], answers that take
 //! longer than [`limits::UPSTREAM_TOTAL`].
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pool::{Lease, PoolError, kind};
 use crate::limits;
@@ -24,6 +24,9 @@ pub struct UpstreamBody {
     incoming: Incoming,
     state: State,
     end: Instant,
+    /// Set only where a piece has to be waited for, and used again for the next.
+    timer: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
 }
 
 #[derive(Debug)]
@@ -52,9 +55,13 @@ pub enum Whole {
 impl UpstreamBody {
     /// The body of an answer whose head was just read, to be complete at `end`.
     pub(super) async fn begin(incoming: Incoming, lease: Lease, end: Instant) -> Self {
-        let mut body = Self { incoming, state: State::Open(lease), end };
+        let mut body = Self { incoming, state: State::Open(lease), end, timer: None, is_waiting: false };
         if body.incoming.is_end_stream() {
-            body.finish().await;
+            poll_fn(|cx| {
+                body.finish(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
         body
     }
@@ -64,28 +71,40 @@ impl UpstreamBody {
     /// # Errors
     /// [`PoolError::Timeout`], [`PoolError::Truncated`], [`PoolError::Protocol`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, PoolError> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// [`Self::next`] for those who are polled themselves.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, PoolError>> {
         loop {
             match &self.state {
                 State::Open(_) => {}
-                State::Ended => return Ok(None),
-                State::Failed(error) => return Err(*error),
+                State::Ended => return Poll::Ready(Ok(None)),
+                State::Failed(error) => return Poll::Ready(Err(*error)),
             }
-            let piece = match self.frame().await {
-                Ok(Some(frame)) => frame.into_data().unwrap_or_default(),
-                Ok(None) => {
-                    self.finish().await;
-                    return Ok(None);
-                }
-                Err(error) => {
-                    self.state = State::Failed(error);
-                    return Err(error);
+            if Instant::now() >= self.end {
+                return self.fail(PoolError::Timeout);
+            }
+            let Poll::Ready(frame) = self.poll_frame(cx) else {
+                return match self.poll_deadline(cx) {
+                    Poll::Ready(()) => self.fail(PoolError::Timeout),
+                    Poll::Pending => Poll::Pending,
+                };
+            };
+            self.is_waiting = false;
+            let piece = match frame {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return self.fail(kind(&error)),
+                None => {
+                    self.finish(cx);
+                    return Poll::Ready(Ok(None));
                 }
             };
             if self.incoming.is_end_stream() {
-                self.finish().await;
+                self.finish(cx);
             }
             if !piece.is_empty() {
-                return Ok(Some(piece));
+                return Poll::Ready(Ok(Some(piece)));
             }
         }
     }
@@ -116,20 +135,6 @@ impl UpstreamBody {
         Ok(Whole::Larger { head: whole.freeze(), rest: self })
     }
 
-    async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, PoolError> {
-        let now = Instant::now();
-        if now >= self.end {
-            return Err(PoolError::Timeout);
-        }
-        let deadline = self.end.min(now + limits::UPSTREAM_IDLE);
-        match timeout_at(deadline, poll_fn(|cx| self.poll_frame(cx))).await {
-            Ok(Some(Ok(frame))) => Ok(Some(frame)),
-            Ok(Some(Err(error))) => Err(kind(&error)),
-            Ok(None) => Ok(None),
-            Err(_) => Err(PoolError::Timeout),
-        }
-    }
-
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut incoming = Pin::new(&mut self.incoming);
         if let Poll::Ready(frame) = incoming.as_mut().poll_frame(cx) {
@@ -142,16 +147,24 @@ impl UpstreamBody {
         incoming.poll_frame(cx)
     }
 
-    async fn finish(&mut self) {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let end = self.end;
+        let deadline = move || end.min(Instant::now() + limits::UPSTREAM_IDLE);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline())));
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            timer.as_mut().reset(deadline());
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    fn fail<T>(&mut self, error: PoolError) -> Poll<Result<T, PoolError>> {
+        self.state = State::Failed(error);
+        Poll::Ready(Err(error))
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
         if let State::Open(lease) = std::mem::replace(&mut self.state, State::Ended) {
-            let mut lease = Some(lease);
-            poll_fn(|cx| {
-                if let Some(lease) = lease.take() {
-                    lease.give_back(cx);
-                }
-                Poll::Ready(())
-            })
-            .await;
+            lease.give_back(cx);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use moka::sync::Cache;
 
 use super::{Ehr, FetchError};
@@ -32,6 +33,22 @@ impl FactSource {
     pub fn new(coverage: bool, consent: bool, roster: bool) -> Self {
         let known = Cache::builder().max_capacity(limits::FACT_CACHE).time_to_live(limits::FACT_CACHE_LIFE).build();
         Self { coverage, consent, roster, known }
+    }
+}
+
+/// A resource that was fetched before the decision, for whose record it is; released only as the answer to a prepared
+/// request that asks for the same.
+#[derive(Debug)]
+pub struct Look {
+    pub(super) target: Box<str>,
+    pub(super) found: Option<Bytes>,
+    owners: Vec<Id>,
+}
+
+impl Look {
+    /// The patients whose record it is; none where the EHR has no such resource or nothing proves whose it is.
+    pub fn owners(&self) -> &[Id] {
+        &self.owners
     }
 }
 
@@ -64,22 +81,24 @@ impl Ehr {
         Ok(facts)
     }
 
-    /// The patients whose record a resource is; none where the EHR has no such resource or nothing proves whose it is.
-    pub async fn owners(
+    /// Looks a resource up, to learn whose record it is before anything is decided.
+    pub async fn look_up(
         &self,
         resource: &Reference,
         _room: &Reservation,
         exchange: ExchangeId,
-    ) -> Result<Vec<Id>, FetchError> {
-        let Some(bytes) = self.ask(&format!("/{resource}"), limits::RESOURCE_BYTES, exchange).await? else {
-            return Ok(Vec::new());
-        };
-        let mut tape = Tape::new();
-        let document = tape.read(&bytes).map_err(|_| FetchError::Media)?;
-        match subject::of(resource.resource_type, document.root(), &[self.base()]) {
-            Subject::Patients(patients) => Ok(patients),
-            Subject::NotPatientData | Subject::Unprovable | Subject::Unstated => Ok(Vec::new()),
+    ) -> Result<Look, FetchError> {
+        let target: Box<str> = format!("/{resource}").into();
+        let found = self.ask(&target, limits::RESOURCE_BYTES, exchange).await?;
+        let mut owners = Vec::new();
+        if let Some(bytes) = &found {
+            let mut tape = Tape::new();
+            let document = tape.read(bytes).map_err(|_| FetchError::Media)?;
+            if let Subject::Patients(patients) = subject::of(resource.resource_type, document.root(), &[self.base()]) {
+                owners = patients;
+            }
         }
+        Ok(Look { target, found, owners })
     }
 
     async fn gather(

@@ -5,6 +5,7 @@
 //! trickles in, and none for a client that does not read.
 //!
 //! The timer behind it is set anew only when the instant moves closer; the rest is noticed when it fires.
+//! Whatever is noted here is noted while the connection is driven, or by a stream that wakes its driver.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -140,7 +141,6 @@ impl Pace {
         if self.is_http1 && self.active.get() == 0 && !self.has_begun.replace(true) {
             let end = Instant::now() + limits::REQUEST_HEAD;
             self.request_due.set(end.min(self.request_due.get()));
-            self.moved();
         }
     }
 
@@ -149,14 +149,6 @@ impl Pace {
             self.blocked.set(None);
         } else if self.blocked.get().is_none() {
             self.blocked.set(Some(Instant::now()));
-            self.moved();
-        }
-    }
-
-    /// Wakes the driver if the timer is set to a later instant than it should be.
-    fn moved(&self) {
-        if self.next().is_some_and(|next| next < self.armed.get()) {
-            self.wake();
         }
     }
 }
@@ -172,7 +164,6 @@ impl Active {
     /// A piece of the answer is ready: from now on the client is waited for.
     pub(super) fn offered(&self) {
         self.pace.unfetched.borrow_mut().push((self.number, Instant::now()));
-        self.pace.moved();
     }
 
     /// The piece was fetched: from now on the client waits for us.
@@ -190,7 +181,6 @@ impl Drop for Active {
             let wait = if self.pace.is_retiring() { limits::REQUEST_HEAD } else { limits::KEEP_ALIVE_IDLE };
             self.pace.request_due.set(Instant::now() + wait);
             self.pace.has_begun.set(false);
-            self.pace.moved();
         }
     }
 }

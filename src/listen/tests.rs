@@ -6,6 +6,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -31,6 +32,7 @@ struct Witness {
 #[derive(Default)]
 struct Shared {
     arrived: AtomicUsize,
+    finished: AtomicUsize,
     gate: Notify,
 }
 
@@ -42,6 +44,7 @@ impl Handler for Witness {
         if arrival.parts.uri.path() == "/wait" {
             self.shared.gate.notified().await;
         }
+        self.shared.finished.fetch_add(1, Ordering::SeqCst);
         let leaf = arrival.certificate.map_or(0, |leaf| leaf.len());
         let said = format!("{} {:?} {} {leaf}", self.core, arrival.parts.version, arrival.tls);
         Response::new(text(said))
@@ -120,6 +123,40 @@ async fn stopping_finishes_what_is_in_flight() {
 }
 
 #[tokio::test]
+async fn stopping_waits_for_exchanges_whose_clients_left() {
+    let (running, shared) = start(settings(1));
+    let mut gone = connect(&running).await;
+    ask(&mut gone, "/wait").await;
+    arrived(&shared, 1).await;
+    drop(gone);
+    let address = running.address();
+    let stopping = tokio::spawn(running.stop(Duration::from_secs(20)));
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    shared.gate.notify_one();
+    assert_eq!(stopping.await.unwrap(), 0);
+    assert_eq!(shared.finished.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn stopping_serves_connections_that_wait_to_be_accepted() {
+    let settings = settings(1);
+    let listener = core::bind(settings.address).unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    ask(&mut stream, "/").await;
+    let (_stop, stop) = watch::channel(Some(Duration::from_secs(20)));
+    let metrics = settings.metrics;
+    let slots = Slots::new(9, 9, Arc::clone(&metrics));
+    let seat = Seat { tls: None, slots, in_flight: 9, metrics, stop };
+    let core = tokio::task::spawn_blocking(move || {
+        core::run(listener, seat, || Rc::new(Witness { core: 0, shared: Arc::default() }), || ())
+    });
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(core.await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
 async fn the_grace_period_ends() {
     let (running, shared) = start(settings(1));
     let mut busy = connect(&running).await;
@@ -194,17 +231,25 @@ impl Authority {
 
 type Identity<'a> = Option<&'a (String, String, usize)>;
 
+fn client_config(authority: &Authority, identity: Identity<'_>, alpn: &[&str]) -> Arc<ClientConfig> {
+    let identity = identity.map(|(certificate, key, _)| (certificate.as_bytes(), key.as_bytes()));
+    let mut config = (*outbound::tls::client_config(Some(authority.pem().as_bytes()), identity).unwrap()).clone();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+async fn secured(running: &Running, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("gw.example").unwrap();
+    TlsConnector::from(config).connect(name, connect(running).await).await
+}
+
 async fn secure(
     running: &Running,
     authority: &Authority,
     identity: Identity<'_>,
     alpn: &[&str],
 ) -> io::Result<TlsStream<TcpStream>> {
-    let identity = identity.map(|(certificate, key, _)| (certificate.as_bytes(), key.as_bytes()));
-    let mut config = (*outbound::tls::client_config(Some(authority.pem().as_bytes()), identity).unwrap()).clone();
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let name = ServerName::try_from("gw.example").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, connect(running).await).await
+    secured(running, client_config(authority, identity, alpn)).await
 }
 
 async fn said_over_http1(stream: TlsStream<TcpStream>) -> Option<String> {
@@ -278,6 +323,21 @@ async fn client_certificates_are_verified_and_seen() {
         };
         assert_eq!(said, (!required).then(|| "0 HTTP/1.1 true 0".to_owned()));
         assert_eq!(shared.arrived.load(Ordering::SeqCst), if required { 3 } else { 4 });
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_only_where_nobody_is_identified() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let client = clients.issue("payer.example", ExtendedKeyUsagePurpose::ClientAuth);
+    for (accepts, expected) in [(None, HandshakeKind::Resumed), (Some((&clients, false)), HandshakeKind::Full)] {
+        let (running, _) = start(over_tls(&authority, accepts));
+        let config = client_config(&authority, accepts.map(|_| &client), &["http/1.1"]);
+        let first = secured(&running, Arc::clone(&config)).await.unwrap();
+        // With the answer come the tickets, if there are any.
+        assert!(said_over_http1(first).await.is_some());
+        let second = secured(&running, config).await.unwrap();
+        assert_eq!(second.get_ref().1.handshake_kind(), Some(expected));
     }
 }
 

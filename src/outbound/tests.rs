@@ -130,3 +130,86 @@ async fn silence_ends_at_the_deadline() {
     assert_eq!(result.unwrap_err(), OutboundError::Timeout);
     assert!(start.elapsed() >= Duration::from_secs(1));
 }
+
+mod over_tls {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{RootCertStore, ServerConfig};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> Authority {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn issue(authority: &Authority, name: &str, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![purpose];
+        (params.signed_by(&key, authority).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// Asks a server with a certificate for `name`, and gives its answer: the length of the certificate it saw.
+    async fn ask(name: &str, trusted: bool, shows: bool) -> Result<String, OutboundError> {
+        let (servers, clients, others) = (authority(), authority(), authority());
+        let (chain, key) = issue(&servers, name, ExtendedKeyUsagePurpose::ServerAuth);
+        let mut roots = RootCertStore::empty();
+        roots.add(clients.der().clone()).unwrap();
+        let mut config = ServerConfig::builder()
+            .with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap())
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = Origin::parse(&format!("https://{}/token", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await else { return };
+            let seen = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
+            stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{seen}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let (chain, key) = issue(&clients, "gateway", ExtendedKeyUsagePurpose::ClientAuth);
+        let trust = if trusted { servers.pem() } else { others.pem() };
+        let identity = shows.then_some((chain.as_bytes(), key.as_bytes()));
+        let tls = tls::client_config(Some(trust.as_bytes()), identity).unwrap();
+        let request = Request::get("/token").body(Full::default()).unwrap();
+        let answer = once(&origin, Some(&tls), request, 9, Duration::from_secs(9)).await?;
+        Ok(String::from_utf8(answer.into_body().to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn servers_are_verified_and_shown_our_certificate() {
+        assert_eq!(ask("127.0.0.1", true, true).await.unwrap(), "1");
+        assert!(matches!(ask("127.0.0.1", false, true).await, Err(OutboundError::Handshake(_))), "another authority");
+        assert!(matches!(ask("127.0.0.2", true, true).await, Err(OutboundError::Handshake(_))), "another name");
+        assert!(ask("127.0.0.1", true, false).await.is_err(), "no certificate of ours");
+    }
+
+    #[test]
+    fn material_that_does_not_fit_is_named() {
+        let (one, other) = (authority(), authority());
+        let (chain, key) = issue(&one, "gateway", ExtendedKeyUsagePurpose::ClientAuth);
+        let (_, other_key) = issue(&other, "gateway", ExtendedKeyUsagePurpose::ClientAuth);
+        let pem = one.pem();
+        let config = |ca: &str, chain: &str, key: &str| {
+            tls::client_config(Some(ca.as_bytes()), Some((chain.as_bytes(), key.as_bytes()))).map(drop)
+        };
+        assert_eq!(config(&pem, &chain, &key), Ok(()));
+        assert_eq!(config("", &chain, &key), Err(OutboundError::Material("no trust anchor")));
+        assert_eq!(config(&pem, &chain, ""), Err(OutboundError::Material("private key")));
+        assert_eq!(config(&pem, &chain, &other_key), Err(OutboundError::Material("certificate and key do not fit")));
+    }
+}

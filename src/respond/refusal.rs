@@ -63,7 +63,9 @@ impl Fault {
     /// The text for the log. What a client wrote, a parameter's name included, is not repeated there.
     pub fn log_text(&self) -> String {
         match self {
-            Self::Understand(UnderstandError::Search(_)) => "understand: a search parameter is not supported".to_owned(),
+            Self::Understand(UnderstandError::Search(_)) => {
+                "understand: a search parameter is not supported".to_owned()
+            }
             other => other.to_string(),
         }
     }

@@ -38,20 +38,15 @@ fn a_torn_last_record_is_cut_at_every_byte_and_the_cut_is_recorded() {
     let sound: Vec<u8> = lines[..2].concat().into_bytes();
     let last = lines[2].as_bytes();
     for length in 1..last.len() {
-        for zeros in [0, 1_000] {
-            let torn = &last[..length];
-            fs::write(&path, [&sound, torn, &vec![0; zeros]].concat()).unwrap();
-            sign(&dir, &lines[1]);
-            let new = reopened(&dir, 2);
-            assert_eq!(kinds(&new), [Kind::Recovery, Kind::Start, Kind::Stop], "{length} bytes");
-            let cut = Cut {
-                segment: 1,
-                offset: sound.len() as u64,
-                bytes: length as u64,
-                digest: Hash::of(torn).to_string(),
-            };
-            assert_eq!(new[0].entry.cut, Some(cut), "{length} bytes");
-        }
+        let torn = &last[..length];
+        let unused = if length % 2 == 0 { [0; 1_000].as_slice() } else { &[] };
+        fs::write(&path, [&sound, torn, unused].concat()).unwrap();
+        sign(&dir, &lines[1]);
+        let new = reopened(&dir, 2);
+        assert_eq!(kinds(&new), [Kind::Recovery, Kind::Start, Kind::Stop], "{length} bytes");
+        let digest = Hash::of(torn).to_string();
+        let cut = Cut { segment: 1, offset: sound.len() as u64, bytes: length as u64, digest };
+        assert_eq!(new[0].entry.cut, Some(cut), "{length} bytes");
     }
     fs::write(&path, [&sound, last].concat()).unwrap();
     sign(&dir, &lines[1]);

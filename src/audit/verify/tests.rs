@@ -266,3 +266,13 @@ fn a_claimed_number_cannot_overflow() {
         findings_after(|_, lines| lines[2] = lines[2].replace("{\"seq\":3,", "{\"seq\":18446744073709551615,"));
     assert!(matches!(findings[0], Finding::Sequence { expected: 3, found: u64::MAX, .. }));
 }
+
+#[test]
+fn a_torn_tail_is_a_fault_too_where_there_are_others() {
+    let findings = findings_after(|dir, lines| {
+        sign(dir, &lines[3]);
+        lines[1] = lines[1].replace("2026", "2025");
+        lines[5].truncate(40);
+    });
+    assert!(matches!(findings[..], [Finding::Altered { seq: 2, .. }, Finding::Malformed { .. }]), "{findings:?}");
+}

@@ -144,8 +144,9 @@ async fn a_connection_that_says_close_is_not_used_again() {
         .run_until(async {
             let (pool, seen) =
                 ehr(&[(&[HELLO, LAST], Then::Hold), (&[UNTIL_END], Then::Close), (&[HELLO], Then::Hold)]).await;
-            for _ in 0..4 {
+            for open in [1, 0, 0, 1] {
                 assert_eq!(ask(&pool).await.unwrap(), "hello");
+                assert_eq!(pool.0.open.get(), open);
             }
             assert_eq!(counts(&seen), [2, 1, 1]);
         })

@@ -12,7 +12,7 @@ use hyper::client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet, yield_now};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::listen::drain::Tally;
@@ -437,7 +437,8 @@ async fn one_unread_stream_ends_an_http2_connection() {
                 sleep(Duration::from_secs(5)).await;
             }
         });
-        assert_eq!(served.await.unwrap(), Ended::Slow);
+        let ended = timeout(2 * limits::RESPONSE_STALL, served).await.expect("still open");
+        assert_eq!(ended.unwrap(), Ended::Slow);
         about(start, limits::RESPONSE_STALL);
         server.in_flight.empty().await;
     })
