@@ -6,6 +6,7 @@
 //! Refuses: answers that are not what was asked for. No I/O.
 
 mod bundle;
+mod explain;
 mod judge;
 mod redact;
 mod tally;
@@ -15,6 +16,7 @@ mod tests;
 use thiserror::Error;
 
 pub use bundle::{BundleFilter, empty_searchset};
+pub use explain::{Judged, explain};
 pub use tally::{Tally, Withheld};
 
 use crate::fhir::json::{JsonError, Tape};

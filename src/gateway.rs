@@ -12,6 +12,7 @@ mod measure;
 mod public;
 mod searchset;
 mod trail;
+mod witness;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use crate::understand::{self, Asked, Interaction, PageKey, Setting, UnderstandEr
 use trail::Trail;
 
 pub use public::{PublicDocuments, TokenSource};
+pub use witness::Witness;
 
 /// What all cores share.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who looks on; nobody, but in a demonstration.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Shared {
@@ -176,10 +180,14 @@ impl Gateway {
         let fetched = self.ehr.fetch(prepared, look, room, trail.exchange()).await?;
         trail.fetched(fetched.from());
         shared.metrics.cache(if fetched.from() == Source::Cache { metrics::Cache::Hit } else { metrics::Cache::Miss });
-        match fetched.into_parts() {
-            (_, Content::Absent) => Err(Fault::Absent),
-            (question, Content::Streamed(head, rest)) => Ok(Judged::InPieces(question, head, rest)),
-            (question, Content::Whole(bytes)) => self.filter(&question, &bytes, trail),
+        let (question, content) = fetched.into_parts();
+        if let Some(witness) = &shared.witness {
+            witness.asked(trail.exchange(), &question, shared.bases());
+        }
+        match content {
+            Content::Absent => Err(Fault::Absent),
+            Content::Streamed(head, rest) => Ok(Judged::InPieces(question, head, rest)),
+            Content::Whole(bytes) => self.filter(&question, &bytes, trail),
         }
     }
 

@@ -4,8 +4,8 @@
 //! may leave, a total where every match was seen, links of our own.
 
 use super::judge::{Judge, Verdict};
-use super::tally::Tally;
-use super::{Bases, FilterError, redact};
+use super::tally::{Tally, Withheld};
+use super::{Bases, FilterError, Judged, redact};
 use crate::fhir::json::{Document, JsonError, Kind, Tape, Value, write_string};
 use crate::fhir::reference::Reference;
 use crate::limits;
@@ -44,6 +44,8 @@ pub struct BundleFilter<'q> {
     out: Vec<u8>,
     entries: u32,
     tally: Tally,
+    /// What became of each resource; kept for [`super::explain`] only.
+    account: Option<Vec<Judged>>,
 }
 
 impl<'q> BundleFilter<'q> {
@@ -63,7 +65,18 @@ impl<'q> BundleFilter<'q> {
             out: BEGINNING.to_vec(),
             entries: 0,
             tally: Tally::default(),
+            account: None,
         }
+    }
+
+    /// A filter that keeps account of every resource.
+    pub(super) fn explaining(question: &'q Question, bases: Bases<'q>) -> Self {
+        Self { account: Some(Vec::new()), ..Self::new(question, bases) }
+    }
+
+    /// What became of every resource, in the order in which that was certain.
+    pub(super) fn into_account(self) -> Vec<Judged> {
+        self.account.unwrap_or_default()
     }
 
     /// Takes the next bytes of the EHR's answer.
@@ -261,15 +274,17 @@ impl<'q> BundleFilter<'q> {
         let resource = entry.get("resource").filter(|resource| resource.kind() == Kind::Object);
         let Some((resource, identity)) = resource.and_then(|resource| Some((resource, self.judge.identity(resource)?)))
         else {
-            self.tally.withhold(super::Withheld::Malformed);
-            return;
+            return self.withhold(Withheld::Malformed, None);
         };
         let release = match self.judge.resource(&identity, resource) {
             Verdict::Release(release) => release,
-            Verdict::Withhold(super::Withheld::Include) if !last_chance && self.may_wait(&identity, entry) => return,
-            Verdict::Withhold(reason) => return self.tally.withhold(reason),
+            Verdict::Withhold(Withheld::Include) if !last_chance && self.may_wait(&identity, entry) => return,
+            Verdict::Withhold(reason) => return self.withhold(reason, Some((&identity, resource))),
         };
         self.tally.release(&release.patients);
+        if let Some(account) = &mut self.account {
+            account.push(Judged { resource: Some(identity.clone()), withheld: None, failed: Vec::new() });
+        }
         if release.mode == super::judge::Mode::Match {
             self.tally.matches += 1;
         }
@@ -285,6 +300,15 @@ impl<'q> BundleFilter<'q> {
         self.out.extend_from_slice(b",\"search\":{\"mode\":\"");
         self.out.extend_from_slice(release.mode.as_str().as_bytes());
         self.out.extend_from_slice(b"\"}}");
+    }
+
+    fn withhold(&mut self, reason: Withheld, resource: Option<(&Reference, Value<'_>)>) {
+        self.tally.withhold(reason);
+        if let Some(account) = &mut self.account {
+            let failed = resource.map(|(identity, resource)| self.judge.failed(reason, identity, resource));
+            let resource = resource.map(|(identity, _)| identity.clone());
+            account.push(Judged { resource, withheld: Some(reason), failed: failed.unwrap_or_default() });
+        }
     }
 
     /// Keeps what may turn out to come along with a later match, within bounds.
