@@ -10,7 +10,7 @@ use crate::fhir::json::{Document, JsonError, Kind, Tape, Value, write_string};
 use crate::fhir::reference::Reference;
 use crate::limits;
 use crate::rewrite::Question;
-use crate::understand::{Interaction, TotalWanted};
+use crate::understand::{Interaction, Search, TotalWanted};
 
 const BEGINNING: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"";
 
@@ -278,7 +278,7 @@ impl<'q> BundleFilter<'q> {
         };
         let release = match self.judge.resource(&identity, resource) {
             Verdict::Release(release) => release,
-            Verdict::Withhold(Withheld::Include) if !last_chance && self.may_wait(entry) => return,
+            Verdict::Withhold(Withheld::Include) if !last_chance && self.may_wait(&identity, entry) => return,
             Verdict::Withhold(reason) => return self.withhold(reason, Some((&identity, resource))),
         };
         self.tally.release(&release.patients);
@@ -311,9 +311,10 @@ impl<'q> BundleFilter<'q> {
         }
     }
 
-    /// Keeps an included resource that came before its match, within bounds.
-    fn may_wait(&mut self, entry: Value<'_>) -> bool {
-        let includes = self.question.interaction().search().is_some_and(|search| !search.includes().is_empty());
+    /// Keeps what may turn out to come along with a later match, within bounds.
+    fn may_wait(&mut self, identity: &Reference, entry: Value<'_>) -> bool {
+        let asked = self.question.interaction().search().map(Search::includes).unwrap_or_default();
+        let includes = asked.iter().any(|include| include.brings(identity.resource_type));
         let size = entry.raw().len();
         let room = includes && self.deferred_bytes + size <= limits::WHOLE_ANSWER_BYTES;
         if room {

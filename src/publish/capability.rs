@@ -6,23 +6,11 @@ use super::{Document, Media};
 use crate::fhir::json::{Tape, Value};
 use crate::fhir::name::ResourceType;
 use crate::fhir::search::{ParameterKind, lookup};
+use crate::fhir::subject;
 use crate::filter::FilterError;
 
 /// The extension that names OAuth endpoints in a CapabilityStatement (SMART App Launch 1.0; deprecated, still read).
 const OAUTH_URIS: &str = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris";
-
-/// Types whose records can never be released by a rule of their own.
-const NEVER: &[&str] = &[
-    "AuditEvent",
-    "Binary",
-    "Bundle",
-    "Group",
-    "OperationOutcome",
-    "Parameters",
-    "Person",
-    "Provenance",
-    "Subscription",
-];
 
 /// Search parameters of the EHR that the gateway does not offer, although it can evaluate them.
 const WITHHELD: &[&str] = &["_security", "_source"];
@@ -90,7 +78,7 @@ fn security(token_endpoint: Option<&str>) -> Json {
 
 fn resource(offered: Value<'_>) -> Option<Json> {
     let name = offered.get("type")?.text()?;
-    let resource_type = ResourceType::parse(&name).ok().filter(|_| !NEVER.contains(&&*name))?;
+    let resource_type = ResourceType::parse(&name).ok().filter(|one| !subject::is_about_many(*one))?;
     let has =
         |code: &str| offered.get("interaction").into_iter().flat_map(Value::items).any(|one| is(one.get("code"), code));
     let interactions: Vec<Json> =
