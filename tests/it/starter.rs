@@ -131,7 +131,11 @@ fn a_refusal_says_why_and_under_which_decision() {
     ] {
         let answer = payer.get(target);
         let refusal = answer.refusal();
-        assert_eq!((refusal.status, refusal.code.as_str(), refusal.reason.as_str()), (403, "forbidden", reason), "{target}");
+        assert_eq!(
+            (refusal.status, refusal.code.as_str(), refusal.reason.as_str()),
+            (403, "forbidden", reason),
+            "{target}"
+        );
         assert!(!refusal.text.is_empty());
         expected.push((answer.header("x-request-id").to_owned(), reason, refusal.diagnostics));
     }
@@ -173,9 +177,16 @@ fn narrow_scopes_narrow_the_contract() {
     }
     assert_eq!(payer.get("/Observation/maren-weight-2025").status(), 404);
     assert_eq!(payer.get("/Patient/maren").status(), 200);
-    for target in ["/Patient?_id=maren", "/Condition?patient=maren", "/Condition/maren-diabetes"] {
+    ehr.reset();
+    for target in [
+        "/Patient?_id=maren",
+        "/Condition?patient=maren",
+        "/Condition/maren-diabetes",
+        "/Condition?patient=maren&patient=ines",
+    ] {
         let answer = payer.get(target);
         assert_eq!(answer.refusal().status, 403, "{target}");
         assert_eq!(answer.header("www-authenticate"), "Bearer error=\"insufficient_scope\"", "{target}");
     }
+    assert!(ehr.requests().is_empty(), "nothing is looked up for who may not ask");
 }
