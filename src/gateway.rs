@@ -24,7 +24,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
 use crate::audit::{Audit, AuditError, Entry, Receipt, Reservation};
 use crate::clock::Clock;
-use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, decide};
+use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, check_scopes, decide};
 use crate::fetch::body::UpstreamBody;
 use crate::fetch::facts::{FactSource, Look};
 use crate::fetch::{Content, Ehr, Source};
@@ -146,14 +146,15 @@ impl Gateway {
         }
         let client = self.identify(&accepted, trail).await?;
         let interaction = self.understand(&mut accepted, &client, trail).await?;
+        let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
+        let scopes: Vec<ScopeGrant<'_>> = client.scopes().grants().iter().map(scope_grant).collect();
+        check_scopes(&scopes, &interaction, decision)?;
         let Some((patients, look)) = self.patients_of(&interaction, room, trail).await? else {
             return Ok(Judged::Nothing);
         };
         let policies = self.shared.policies.current();
         let facts = self.ehr.facts(&self.shared.facts, policies.roster(), &patients, room, trail.exchange()).await?;
-        let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
         let shared = &self.shared;
-        let scopes: Vec<ScopeGrant<'_>> = client.scopes().grants().iter().map(scope_grant).collect();
         let caller = Caller {
             id: client.id(),
             organization: client.organization(),
@@ -180,14 +181,23 @@ impl Gateway {
         let fetched = self.ehr.fetch(prepared, look, room, trail.exchange()).await?;
         trail.fetched(fetched.from());
         shared.metrics.cache(if fetched.from() == Source::Cache { metrics::Cache::Hit } else { metrics::Cache::Miss });
-        let (question, content) = fetched.into_parts();
+        let (question, content, keeping) = fetched.into_parts();
         if let Some(witness) = &shared.witness {
             witness.asked(trail.exchange(), &question, shared.bases());
         }
         match content {
             Content::Absent => Err(Fault::Absent),
-            Content::Streamed(head, rest) => Ok(Judged::InPieces(question, head, rest)),
-            Content::Whole(bytes) => self.filter(&question, &bytes, trail),
+            Content::Streamed(head, mut rest) => {
+                let head = searchset::beginning(&question, head, &mut rest, shared).await?;
+                Ok(Judged::InPieces(question, head, rest))
+            }
+            Content::Whole(bytes) => {
+                let judged = self.filter(&question, &bytes, trail);
+                if let Some(keeping) = keeping.filter(|_| matches!(judged, Ok(_) | Err(Fault::Absent))) {
+                    self.ehr.keep(keeping, &bytes);
+                }
+                judged
+            }
         }
     }
 

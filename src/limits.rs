@@ -204,6 +204,8 @@ pub const UPSTREAM_CONNECTIONS: usize = 256;
 pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
 /// Answers up to this size are held whole and filtered in one piece; larger ones go entry by entry.
 pub const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
+/// What is looked at of an answer that is sent in pieces, before its own head is: a Bundle's type and first entry.
+pub const SEARCHSET_BEGINNING_BYTES: usize = 4 * 1024;
 /// A single resource read by id, which cannot be filtered before it is complete.
 pub const RESOURCE_BYTES: usize = 4 * 1024 * 1024;
 /// One entry of a streamed Bundle.

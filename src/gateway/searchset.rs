@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::trail::{Trail, counts, delivery, hex};
 use crate::audit::{Closer, Closing};
+use crate::fetch::FetchError;
 use crate::fetch::body::UpstreamBody;
 use crate::filter::{self, BundleFilter, FilterError, Released, Tally};
 use crate::limits;
@@ -25,6 +26,20 @@ pub(super) fn whole(
     filter.feed(bytes)?;
     let continuation = filter.end()?;
     Ok(finish(filter, question, continuation, shared, trail))
+}
+
+/// The beginning of an answer too large to hold, once it is seen to be the beginning of a searchset: what is none must
+/// be refused before anything is sent.
+pub(super) async fn beginning(
+    question: &Question,
+    head: Bytes,
+    rest: &mut UpstreamBody,
+    shared: &Shared,
+) -> Result<Bytes, Fault> {
+    let head = if head.is_empty() { rest.next().await.map_err(FetchError::from)?.unwrap_or_default() } else { head };
+    let first = head.get(..limits::SEARCHSET_BEGINNING_BYTES).unwrap_or(&head);
+    BundleFilter::new(question, shared.bases()).feed(first)?;
+    Ok(head)
 }
 
 /// A searchset without entries, as [`whole`] would write it.
@@ -136,7 +151,7 @@ async fn judge_pieces(
                 return Err(Fault::Absent);
             }
         }
-        piece = rest.next().await.map_err(crate::fetch::FetchError::from)?;
+        piece = rest.next().await.map_err(FetchError::from)?;
     }
     Ok(filter.end()?)
 }

@@ -231,7 +231,7 @@ fn fetch(error: FetchError) -> Refusal {
         FetchError::Pool(PoolError::Busy) => upstream(StatusCode::SERVICE_UNAVAILABLE, "upstream-busy"),
         FetchError::Pool(_) | FetchError::Credential(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-unreachable"),
         FetchError::Status(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-status"),
-        FetchError::Media | FetchError::TooLarge | FetchError::Facts => {
+        FetchError::Media | FetchError::TooLarge | FetchError::Mismatch | FetchError::Facts => {
             upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")
         }
     }
