@@ -13,4 +13,6 @@ mod layers;
 mod lossless;
 mod refusals;
 mod starter;
+mod streaming;
 mod support;
+mod upstream_faults;
