@@ -11,4 +11,6 @@ mod careless;
 mod direct_query;
 mod layers;
 mod lossless;
+mod refusals;
+mod starter;
 mod support;
