@@ -7,7 +7,6 @@
 //! Guarantees: nothing is answered without a durable record, and once the head of a request is read its exchange runs
 //! to its record whether or not the client stays. Refuses: by [`crate::respond::refusal`], one table.
 
-mod capability;
 mod measure;
 mod public;
 mod searchset;
@@ -33,20 +32,21 @@ use crate::fhir::name::Id;
 use crate::fhir::reference::Reference;
 use crate::fhir::search::Operand;
 use crate::fhir::subject;
-use crate::filter::{self, Bases};
+use crate::filter::{self, Bases, Released};
 use crate::id::{DecisionId, ExchangeId, Token128};
 use crate::identify::{Client, Grant, Identities, Permission, Presented};
 use crate::limits;
 use crate::listen::Handler;
 use crate::metrics::{self, Metrics};
+use crate::publish::Document;
 use crate::respond::body::Body;
 use crate::respond::refusal::{Fault, Refusal};
-use crate::respond::{self, Answer, Media};
+use crate::respond::{self, Answer};
 use crate::rewrite::{Question, rewrite};
 use crate::understand::{self, Asked, Interaction, PageKey, Setting, UnderstandError, understand};
 use trail::Trail;
 
-pub use public::{PublicDocuments, TokenSource};
+pub use public::PublicDocuments;
 pub use witness::Witness;
 
 /// What all cores share.
@@ -98,9 +98,9 @@ pub struct Gateway {
 /// What the steps up to the filter lead to.
 enum Judged {
     /// A document that is the same for everybody.
-    Public(Media, Bytes),
+    Public(Document),
     /// One resource, or the whole of a searchset.
-    Whole(Vec<u8>),
+    Whole(Released),
     /// A searchset to be judged while it is sent: its beginning and the rest.
     InPieces(Question, Bytes, UpstreamBody),
     /// A search that finds nothing, or must look so.
@@ -141,8 +141,8 @@ impl Gateway {
 
     /// The steps from the client to what may leave.
     async fn judge(&self, mut accepted: Accepted, room: &Reservation, trail: &mut Trail) -> Result<Judged, Fault> {
-        if let Some((media, document)) = self.public_document(&accepted, trail).await? {
-            return Ok(Judged::Public(media, document));
+        if let Some(document) = self.public_document(&accepted, trail).await? {
+            return Ok(Judged::Public(document));
         }
         let client = self.identify(&accepted, trail).await?;
         let interaction = self.understand(&mut accepted, &client, trail).await?;
@@ -210,7 +210,9 @@ impl Gateway {
             return Err(UnderstandError::Format.into());
         }
         let form = match accepted.method() {
-            Method::Post => Some(form_of(accepted).await?),
+            Method::Post if accepted.segments().last() == Some("_search") => Some(form_of(accepted).await?),
+            // Whatever else is posted is refused by its name; what it says is not looked at.
+            Method::Post => Some(Bytes::new()),
             Method::Get | Method::Head => None,
         };
         let path: Vec<&str> = accepted.segments().collect();
@@ -271,25 +273,33 @@ impl Gateway {
         room: Reservation,
         mut trail: Trail,
     ) -> Answer {
-        let (media, body) = match judged {
+        let released = match judged {
             Ok(Judged::InPieces(question, head, rest)) => return self.stream(question, head, rest, room, trail).await,
-            Ok(Judged::Public(media, body)) => (media, body),
-            Ok(Judged::Whole(body)) => (Media::FhirJson, body.into()),
-            Ok(Judged::Nothing) => (Media::FhirJson, self.nothing(&trail)),
+            Ok(Judged::Public(document)) => return self.publish(&document, room, trail).await,
+            Ok(Judged::Whole(released)) => released,
+            Ok(Judged::Nothing) => searchset::nothing(&trail, &self.shared),
             Err(fault) => {
                 trail.refused(&fault, self.shared.policies.current().revision().as_str());
                 match Refusal::of(&fault, trail.search().is_some()) {
                     Some(refusal) => return self.refuse(fault, refusal, room, trail).await,
                     None => {
                         trail.concealed();
-                        (Media::FhirJson, self.nothing(&trail))
+                        searchset::nothing(&trail, &self.shared)
                     }
                 }
             }
         };
         trail.log(200, None, &self.shared.metrics);
-        match self.record(room, trail.entry(200, None, Some(&body))).await {
-            Ok(receipt) => respond::whole(trail.exchange(), media, body, &receipt),
+        match self.record(room, trail.entry(200, None, Some(released.as_bytes()))).await {
+            Ok(receipt) => respond::released(released, &receipt),
+            Err(_) => self.unrecorded(&trail),
+        }
+    }
+
+    async fn publish(&self, document: &Document, room: Reservation, mut trail: Trail) -> Answer {
+        trail.log(200, None, &self.shared.metrics);
+        match self.record(room, trail.entry(200, None, Some(document.bytes()))).await {
+            Ok(receipt) => respond::document(document, &receipt),
             Err(_) => self.unrecorded(&trail),
         }
     }
@@ -298,7 +308,7 @@ impl Gateway {
         let status = refusal.status().as_u16();
         trail.log(status, Some((&fault, refusal.label())), &self.shared.metrics);
         match self.record(room, trail.entry(status, Some(refusal.label()), None)).await {
-            Ok(receipt) => respond::refused(trail.exchange(), &refusal, &receipt),
+            Ok(receipt) => respond::refused(&refusal, &receipt),
             Err(_) => self.unrecorded(&trail),
         }
     }
@@ -314,7 +324,7 @@ impl Gateway {
     ) -> Answer {
         trail.log(200, None, &self.shared.metrics);
         let Ok(receipt) = self.record(room, trail.entry(200, None, None)).await else { return self.unrecorded(&trail) };
-        let (answer, sender) = respond::streamed(trail.exchange(), &receipt);
+        let (answer, sender) = respond::streamed(&receipt);
         let closer = receipt.into_closer();
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_local(async move {
@@ -330,10 +340,6 @@ impl Gateway {
         let receipt = room.record(entry).await;
         metrics.audit_record(began.elapsed());
         receipt
-    }
-
-    fn nothing(&self, trail: &Trail) -> Bytes {
-        trail.search().map(|asked| searchset::nothing(asked, &self.shared)).unwrap_or_default()
     }
 
     fn unrecorded(&self, trail: &Trail) -> Answer {

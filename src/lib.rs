@@ -13,9 +13,9 @@
 //! | 4 | [`decide`] | `Client`, `Interaction`, facts | [`decide::Permit`] | what may be released? |
 //! | 5 | [`rewrite`] | `Interaction`, `Permit` | [`rewrite::Prepared`] | what is the EHR asked? |
 //! | 6 | [`fetch`] | `Prepared` | [`fetch::Fetched`] | what does the EHR say? |
-//! | 7 | [`filter`] | `Fetched` and the `Permit` | [`filter::Filtered`] | what of it may leave? |
+//! | 7 | [`filter`] | `Fetched` and the `Permit` | [`filter::Released`] | what of it may leave? |
 //! | 8 | [`audit`] | all of the above | [`audit::Receipt`] | is it on record, durably? |
-//! | 9 | [`respond`] | what may leave, `Receipt` | [`respond::Answer`] | how is it said? |
+//! | 9 | [`respond`] | `Released`, `Receipt` | [`respond::Answer`] | how is it said? |
 //!
 //! [`listen`] brings requests in, [`gateway`] composes the steps, [`start`] builds a gateway from a [`config`], and
 //! [`cli`] is what a person types. A refusal at any step goes to `audit` and `respond` like everything else.
@@ -67,6 +67,9 @@ pub mod audit;
 
 // Step 9: the answer, and the one table of refusals.
 pub mod respond;
+
+// Documents about the gateway itself, which need no permit.
+pub mod publish;
 
 // Health and metrics, on an address of their own.
 pub mod admin;

@@ -5,12 +5,12 @@
 
 use super::judge::{Judge, Verdict};
 use super::tally::{Tally, Withheld};
-use super::{Bases, FilterError, Judged, redact};
+use super::{Bases, FilterError, Judged, Released, redact};
 use crate::fhir::json::{Document, JsonError, Kind, Tape, Value, write_string};
 use crate::fhir::reference::Reference;
 use crate::limits;
 use crate::rewrite::Question;
-use crate::understand::{Interaction, TotalWanted};
+use crate::understand::{Interaction, Search, TotalWanted};
 
 const BEGINNING: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"";
 
@@ -90,8 +90,8 @@ impl<'q> BundleFilter<'q> {
     }
 
     /// What is ready to be sent; empties it.
-    pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out)
+    pub fn take_output(&mut self) -> Released {
+        Released(std::mem::take(&mut self.out))
     }
 
     /// How much is ready to be sent.
@@ -116,7 +116,7 @@ impl<'q> BundleFilter<'q> {
     }
 
     /// Closes the Bundle with our own links: `own` is this page, `next` the sealed link to a further one.
-    pub fn close(mut self, own: &str, next: Option<&str>) -> (Vec<u8>, Tally) {
+    pub fn close(mut self, own: &str, next: Option<&str>) -> (Released, Tally) {
         let shape = self.question.interaction().shape();
         if self.entries > 0 {
             self.out.push(b']');
@@ -124,7 +124,7 @@ impl<'q> BundleFilter<'q> {
         let first_page = matches!(self.question.interaction(), Interaction::Search(_));
         let states_total = first_page && next.is_none() && shape.total != TotalWanted::None;
         close_bundle(states_total.then_some(self.tally.matches), own, next, &mut self.out);
-        (self.out, self.tally)
+        (Released(self.out), self.tally)
     }
 
     /// The account so far.
@@ -278,7 +278,7 @@ impl<'q> BundleFilter<'q> {
         };
         let release = match self.judge.resource(&identity, resource) {
             Verdict::Release(release) => release,
-            Verdict::Withhold(Withheld::Include) if !last_chance && self.may_wait(entry) => return,
+            Verdict::Withhold(Withheld::Include) if !last_chance && self.may_wait(&identity, entry) => return,
             Verdict::Withhold(reason) => return self.withhold(reason, Some((&identity, resource))),
         };
         self.tally.release(&release.patients);
@@ -311,9 +311,10 @@ impl<'q> BundleFilter<'q> {
         }
     }
 
-    /// Keeps an included resource that came before its match, within bounds.
-    fn may_wait(&mut self, entry: Value<'_>) -> bool {
-        let includes = self.question.interaction().search().is_some_and(|search| !search.includes().is_empty());
+    /// Keeps what may turn out to come along with a later match, within bounds.
+    fn may_wait(&mut self, identity: &Reference, entry: Value<'_>) -> bool {
+        let asked = self.question.interaction().search().map(Search::includes).unwrap_or_default();
+        let includes = asked.iter().any(|include| include.brings(identity.resource_type));
         let size = entry.raw().len();
         let room = includes && self.deferred_bytes + size <= limits::WHOLE_ANSWER_BYTES;
         if room {
@@ -325,10 +326,10 @@ impl<'q> BundleFilter<'q> {
 }
 
 /// A searchset without entries, to the byte what a filter writes that lets none through.
-pub fn empty_searchset(own: &str, states_total: bool) -> Vec<u8> {
+pub fn empty_searchset(own: &str, states_total: bool) -> Released {
     let mut out = BEGINNING.to_vec();
     close_bundle(states_total.then_some(0), own, None, &mut out);
-    out
+    Released(out)
 }
 
 fn close_bundle(total: Option<u32>, own: &str, next: Option<&str>, out: &mut Vec<u8>) {

@@ -14,7 +14,7 @@ use crate::decide::DecideError;
 use crate::fetch::FetchError;
 use crate::fetch::pool::PoolError;
 use crate::filter::FilterError;
-use crate::id::{DecisionId, ExchangeId};
+use crate::id::DecisionId;
 use crate::identify::IdentifyError;
 use crate::rewrite::RewriteError;
 use crate::understand::UnderstandError;
@@ -138,7 +138,7 @@ impl Refusal {
         self.closes
     }
 
-    pub(super) fn body(&self, exchange: ExchangeId) -> Vec<u8> {
+    pub(super) fn body(&self, exchange: &str) -> Vec<u8> {
         let decision = self.decision.map(|decision| format!(" Decision {decision}.")).unwrap_or_default();
         operation_outcome(&self.issues, &format!("Request {exchange}.{decision}"))
     }
