@@ -78,6 +78,8 @@ fn log_to_standard_error(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let subscriber = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_max_level(filter);
+    // A line that cannot be written is lost; to complain about it on the same stream would end the exchange.
+    let subscriber =
+        tracing_subscriber::fmt().json().with_writer(std::io::stderr).log_internal_errors(false).with_max_level(filter);
     let _ = tracing::subscriber::set_global_default(subscriber.finish());
 }
