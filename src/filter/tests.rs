@@ -354,13 +354,16 @@ fn an_entry_has_a_largest_size() {
 fn what_can_come_along_waits_for_its_match_and_the_rest_takes_no_room() {
     let note = "n".repeat(crate::limits::WHOLE_ANSWER_BYTES / 4);
     let other = |id: u32| {
-        format!(r#"{{"resourceType":"Goal","id":"g{id}","subject":{{"reference":"Patient/p1"}},"note":[{{"text":"{note}"}}]}}"#)
+        format!(
+            r#"{{"resourceType":"Goal","id":"g{id}","subject":{{"reference":"Patient/p1"}},"note":[{{"text":"{note}"}}]}}"#
+        )
     };
     let goals: Vec<String> = (0..5).map(other).collect();
     let practitioner = r#"{"resourceType":"Practitioner","id":"dr"}"#;
     let entry = lab("a", "p1", r#","performer":[{"reference":"Practitioner/dr"}]"#);
     let mut entries: Vec<&str> = goals.iter().map(String::as_str).collect();
     entries.extend([practitioner, &entry]);
-    let (text, tally) = filtered("Observation?patient=p1&_include=Observation:performer", EVERYTHING, &bundle(&entries));
+    let (text, tally) =
+        filtered("Observation?patient=p1&_include=Observation:performer", EVERYTHING, &bundle(&entries));
     assert_eq!((tally.released, tally.withheld.get(&Withheld::Include)), (2, Some(&5)), "{text}");
 }

@@ -28,7 +28,9 @@ fn searches(about_many: bool) -> Vec<String> {
     let mut targets = Vec::new();
     let types: BTreeSet<String> = resources().keys().map(|name| name.split('/').next().unwrap().to_owned()).collect();
     for patient in ["maren", "tobias", "ines", "nobody"] {
-        for resource_type in types.iter().filter(|name| !["Organization", "Practitioner", "Provenance"].contains(&name.as_str())) {
+        for resource_type in
+            types.iter().filter(|name| !["Organization", "Practitioner", "Provenance"].contains(&name.as_str()))
+        {
             let parameter = if resource_type == "Patient" { "_id" } else { "patient" };
             targets.extend(SEARCHES.iter().map(|more| format!("/{resource_type}?{parameter}={patient}{more}")));
         }

@@ -4,7 +4,8 @@ use crate::support::gateway::BASE;
 use crate::support::{Answer, Ending, Payer, clinic, gateway};
 
 /// A search by code of Maren's HbA1c, which finds three.
-const HBA1C: [&str; 3] = ["Observation/maren-hba1c-2021", "Observation/maren-hba1c-2024", "Observation/maren-hba1c-2025"];
+const HBA1C: [&str; 3] =
+    ["Observation/maren-hba1c-2021", "Observation/maren-hba1c-2024", "Observation/maren-hba1c-2025"];
 
 fn sorted(names: &[&str]) -> Vec<String> {
     let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -48,7 +49,8 @@ fn get_and_post_are_one_search() {
         let by_get = payer.get(&format!("/Observation?{query}"));
         let by_form = payer.post("/Observation/_search", query);
         let (by_get, by_form) = (by_get.searchset(), by_form.searchset());
-        let texts = |set: &crate::support::Searchset| set.entries.iter().map(|entry| entry.text.clone()).collect::<Vec<_>>();
+        let texts =
+            |set: &crate::support::Searchset| set.entries.iter().map(|entry| entry.text.clone()).collect::<Vec<_>>();
         assert_eq!(texts(&by_get), texts(&by_form), "{query}");
         assert_eq!((by_get.total, &by_get.own), (by_form.total, &by_form.own), "{query}");
     }
@@ -228,11 +230,14 @@ fn head_is_get_without_a_body() {
         let answer = payer.ask(method, target).send();
         assert_eq!(answer.ending, Ending::Whole);
         let passing = ["date", "x-request-id"];
-        let mut headers: Vec<_> = answer.head.headers.into_iter().filter(|(name, _)| !passing.contains(&&**name)).collect();
+        let mut headers: Vec<_> =
+            answer.head.headers.into_iter().filter(|(name, _)| !passing.contains(&&**name)).collect();
         headers.sort();
         (answer.head.status, headers, answer.body.len())
     };
-    for target in ["/Observation/maren-hba1c-2025", "/Observation?patient=maren", "/metadata", "/.well-known/smart-configuration"] {
+    for target in
+        ["/Observation/maren-hba1c-2025", "/Observation?patient=maren", "/metadata", "/.well-known/smart-configuration"]
+    {
         let (get, head) = (of(&payer, "GET", target), of(&payer, "HEAD", target));
         assert_eq!((get.0, get.1), (head.0, head.1), "{target}");
         assert!(get.2 > 0 && head.2 == 0, "{target}");

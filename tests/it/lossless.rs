@@ -41,7 +41,10 @@ fn every_resource_is_found_as_the_ehr_has_it() {
         }
     }
     let origin = payer.search("/Observation?patient=maren&_revinclude=Provenance:target");
-    assert_eq!(origin.resource("Provenance/maren-hba1c-2025-origin"), own_text(&ehr, "Provenance/maren-hba1c-2025-origin"));
+    assert_eq!(
+        origin.resource("Provenance/maren-hba1c-2025-origin"),
+        own_text(&ehr, "Provenance/maren-hba1c-2025-origin")
+    );
     found.extend(origin.names());
     let missing: Vec<String> = resources().into_keys().filter(|name| !found.contains(name)).collect();
     // It is about two patients at once, and so nobody's to be shown.

@@ -98,7 +98,12 @@ type Change = for<'a> fn(&'a Payer) -> Ask<'a>;
 
 /// Requests that are wrong as HTTP or as FHIR interactions.
 const BAD_REQUESTS: &[(&str, Change, u16, &str)] = &[
-    ("create", |payer| payer.ask("POST", "/Observation").header("content-type", "application/fhir+json").body("{}"), 400, "not-supported"),
+    (
+        "create",
+        |payer| payer.ask("POST", "/Observation").header("content-type", "application/fhir+json").body("{}"),
+        400,
+        "not-supported",
+    ),
     ("create by form", |payer| form(payer.ask("POST", "/Observation"), "code=x"), 400, "not-supported"),
     ("batch", |payer| form(payer.ask("POST", ""), ""), 400, "not-supported"),
     ("system search", |payer| form(payer.ask("POST", "/_search"), "_type=Observation"), 400, "not-supported"),
@@ -106,22 +111,77 @@ const BAD_REQUESTS: &[(&str, Change, u16, &str)] = &[
     ("delete", |payer| payer.ask("DELETE", "/Observation/x"), 405, "not-supported"),
     ("patch", |payer| payer.ask("PATCH", "/Observation/x").body("[]"), 405, "not-supported"),
     ("trace", |payer| payer.ask("TRACE", "/Observation/x"), 405, "not-supported"),
-    ("json form", |payer| payer.ask("POST", "/Observation/_search").header("content-type", "application/json").body("{}"), 415, "not-supported"),
+    (
+        "json form",
+        |payer| payer.ask("POST", "/Observation/_search").header("content-type", "application/json").body("{}"),
+        415,
+        "not-supported",
+    ),
     ("untyped form", |payer| payer.ask("POST", "/Observation/_search").body("patient=maren"), 415, "not-supported"),
-    ("utf-16 form", |payer| payer.ask("POST", "/Observation/_search").header("content-type", "application/x-www-form-urlencoded; charset=utf-16").body("patient=maren"), 415, "not-supported"),
+    (
+        "utf-16 form",
+        |payer| {
+            payer
+                .ask("POST", "/Observation/_search")
+                .header("content-type", "application/x-www-form-urlencoded; charset=utf-16")
+                .body("patient=maren")
+        },
+        415,
+        "not-supported",
+    ),
     ("form of no utf-8", |payer| form(payer.ask("POST", "/Observation/_search"), b"code=\xff"), 400, "invalid"),
-    ("xml only", |payer| payer.ask("GET", "/Observation?patient=maren").header("accept", "application/fhir+xml"), 406, "not-supported"),
-    ("json refused", |payer| payer.ask("GET", "/Observation?patient=maren").header("accept", "application/fhir+json;q=0"), 406, "not-supported"),
+    (
+        "xml only",
+        |payer| payer.ask("GET", "/Observation?patient=maren").header("accept", "application/fhir+xml"),
+        406,
+        "not-supported",
+    ),
+    (
+        "json refused",
+        |payer| payer.ask("GET", "/Observation?patient=maren").header("accept", "application/fhir+json;q=0"),
+        406,
+        "not-supported",
+    ),
     ("body of a get", |payer| payer.ask("GET", "/Observation?patient=maren").body("patient=ines"), 400, "invalid"),
-    ("method override", |payer| payer.ask("GET", "/Observation/x").header("x-http-method-override", "DELETE"), 400, "invalid"),
+    (
+        "method override",
+        |payer| payer.ask("GET", "/Observation/x").header("x-http-method-override", "DELETE"),
+        400,
+        "invalid",
+    ),
     ("two tokens", |payer| payer.ask("GET", "/Observation/x").header("authorization", "Bearer x"), 400, "invalid"),
-    ("header with underscore", |payer| payer.ask("GET", "/Observation/x").header("x_forwarded_for", "127.0.0.1"), 400, "invalid"),
-    ("content coding", |payer| form(payer.ask("POST", "/Observation/_search").header("content-encoding", "gzip"), "patient=maren"), 415, "not-supported"),
+    (
+        "header with underscore",
+        |payer| payer.ask("GET", "/Observation/x").header("x_forwarded_for", "127.0.0.1"),
+        400,
+        "invalid",
+    ),
+    (
+        "content coding",
+        |payer| form(payer.ask("POST", "/Observation/_search").header("content-encoding", "gzip"), "patient=maren"),
+        415,
+        "not-supported",
+    ),
     ("expectation", |payer| payer.ask("GET", "/Observation/x").header("expect", "200-ok"), 417, "not-supported"),
     ("no host", |payer| payer.ask("GET", "/Observation/x").without("host"), 400, "invalid"),
-    ("another host", |payer| payer.ask("GET", "/Observation/x").without("host").header("host", "ehr.example.test"), 400, "invalid"),
-    ("a longer host", |payer| payer.ask("GET", "/Observation/x").without("host").header("host", "gateway.example.test.evil"), 400, "invalid"),
-    ("target of another host", |payer| payer.ask("GET", "").target("https://evil.example/fhir/Observation/x"), 400, "invalid"),
+    (
+        "another host",
+        |payer| payer.ask("GET", "/Observation/x").without("host").header("host", "ehr.example.test"),
+        400,
+        "invalid",
+    ),
+    (
+        "a longer host",
+        |payer| payer.ask("GET", "/Observation/x").without("host").header("host", "gateway.example.test.evil"),
+        400,
+        "invalid",
+    ),
+    (
+        "target of another host",
+        |payer| payer.ask("GET", "").target("https://evil.example/fhir/Observation/x"),
+        400,
+        "invalid",
+    ),
     ("outside the base", |payer| payer.ask("GET", "").target("/Observation/x"), 404, "not-found"),
     ("beside the base", |payer| payer.ask("GET", "").target("/fhir2/Observation/x"), 404, "not-found"),
     ("dot segment", |payer| payer.ask("GET", "").target("/fhir/Patient/../Observation/x"), 400, "invalid"),
@@ -161,7 +221,8 @@ fn without_a_token_the_first_answer_is_401() {
     let gateway = gateway().in_front_of(&ehr);
     let payer = gateway.payer("lanternfield").without_token();
     let targets = BAD_QUERIES.iter().map(|(target, ..)| *target);
-    for target in targets.chain(["/Patient/maren", "", "/unknown", "/health/live", "/.well-known/openid-configuration"]) {
+    for target in targets.chain(["/Patient/maren", "", "/unknown", "/health/live", "/.well-known/openid-configuration"])
+    {
         let answer = payer.get(target);
         let refusal = answer.refusal();
         assert_eq!((refusal.status, refusal.code.as_str()), (401, "login"), "{target}");

@@ -131,7 +131,11 @@ fn a_refusal_says_why_and_under_which_decision() {
     ] {
         let answer = payer.get(target);
         let refusal = answer.refusal();
-        assert_eq!((refusal.status, refusal.code.as_str(), refusal.reason.as_str()), (403, "forbidden", reason), "{target}");
+        assert_eq!(
+            (refusal.status, refusal.code.as_str(), refusal.reason.as_str()),
+            (403, "forbidden", reason),
+            "{target}"
+        );
         assert!(!refusal.text.is_empty());
         expected.push((answer.header("x-request-id").to_owned(), reason, refusal.diagnostics));
     }
