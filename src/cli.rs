@@ -19,6 +19,7 @@ pub mod audit;
 pub mod certs;
 pub mod check;
 pub mod demo;
+pub mod health;
 pub mod serve;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Load the configuration and every file it names, and report all mistakes at once.
     Check(check::Arguments),
+    /// Ask a running gateway whether it lives, or is ready.
+    Health(health::Arguments),
     /// Print an access token signed by a development issuer. Never for production.
     Token(token::Arguments),
     /// Check the audit log, or look into it.
@@ -144,6 +147,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
         Command::Demo(arguments) => demo::command(&arguments, out),
         Command::Serve(arguments) => serve::command(&arguments),
         Command::Check(arguments) => check::command(&arguments, out),
+        Command::Health(arguments) => health::command(&arguments, out),
         Command::Token(arguments) => token::command(&arguments, out),
         Command::Certs(arguments) => certs::command(&arguments, out),
         Command::Audit(Audit::Verify(arguments)) => return audit::verify(&arguments, out),

@@ -23,7 +23,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
 use crate::audit::{Audit, AuditError, Entry, Receipt, Reservation};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, check_scopes, decide};
 use crate::fetch::body::UpstreamBody;
 use crate::fetch::facts::{FactSource, Look};
@@ -111,7 +111,16 @@ impl Handler for Gateway {
     type Body = Body;
 
     async fn handle(self: Rc<Self>, arrival: Arrival) -> Response<Body> {
-        self.exchange(arrival).await.into_http()
+        let now = self.shared.clock.now();
+        let Some(exchange) = Token128::random().map(ExchangeId) else {
+            return respond::unrecorded(ExchangeId(Token128::from_bytes([0; 16]))).into_http();
+        };
+        let attempt = Rc::clone(&self).exchange(arrival, exchange, now);
+        let answer = match tokio::task::spawn_local(attempt).await {
+            Ok(answer) => answer,
+            Err(_) => self.panicked(exchange, now).await,
+        };
+        answer.into_http()
     }
 }
 
@@ -122,11 +131,7 @@ impl Gateway {
     }
 
     /// One request and its answer.
-    async fn exchange(self: Rc<Self>, arrival: Arrival) -> Answer {
-        let now = self.shared.clock.now();
-        let Some(exchange) = Token128::random().map(ExchangeId) else {
-            return respond::unrecorded(ExchangeId(Token128::from_bytes([0; 16])));
-        };
+    async fn exchange(self: Rc<Self>, arrival: Arrival, exchange: ExchangeId, now: Now) -> Answer {
         let mut trail = Trail::begin(exchange, now, &arrival);
         let Ok(room) = self.shared.audit.reserve() else {
             self.shared.metrics.audit_failure();
@@ -341,6 +346,15 @@ impl Gateway {
             searchset::in_pieces(question, head, rest, sender, closer, &shared, trail).await;
         });
         answer
+    }
+
+    /// A step that panicked released nothing; that it was tried is recorded all the same.
+    async fn panicked(&self, exchange: ExchangeId, now: Now) -> Answer {
+        let trail = Trail::bare(exchange, now);
+        match self.shared.audit.reserve() {
+            Ok(room) => self.refuse(Fault::Panic, Refusal::internal(), room, trail).await,
+            Err(_) => self.unrecorded(&trail),
+        }
     }
 
     async fn record(&self, room: Reservation, entry: Entry) -> Result<Receipt, AuditError> {

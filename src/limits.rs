@@ -58,6 +58,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub const IN_FLIGHT_PER_CORE: usize = 512;
 /// Time for what is in flight to finish after SIGTERM: below the 30 s after which orchestrators kill.
 pub const DRAIN: Duration = Duration::from_secs(25);
+/// Of that, time for the first request of a connection that was opened just before.
+pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Time a client may take to accept the next piece of an answer.
 pub const RESPONSE_STALL: Duration = Duration::from_secs(30);
 

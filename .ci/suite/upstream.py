@@ -12,7 +12,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, handler, of=None):
         super().__init__(("127.0.0.1", 0), handler)
-        self.of = of
+        self.of, self.waiting = of, 0
         self.base = f"http://127.0.0.1:{self.server_port}/fhir"
 
     def in_a_thread(self):

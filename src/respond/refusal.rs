@@ -54,6 +54,9 @@ pub enum Fault {
     /// The resource is withheld, or there is none.
     #[error("nothing to release")]
     Absent,
+    /// A step panicked.
+    #[error("panic")]
+    Panic,
     /// The operating system has no randomness.
     #[error("no randomness")]
     Randomness,
@@ -100,10 +103,13 @@ impl Refusal {
             Fault::Filter(_) => Some(upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")),
             Fault::Audit(_) => Some(Self::unrecorded()),
             Fault::Absent => Some(absent()),
-            Fault::Randomness => {
-                Some(simple(StatusCode::INTERNAL_SERVER_ERROR, "exception", "internal", "The gateway failed."))
-            }
+            Fault::Panic | Fault::Randomness => Some(Self::internal()),
         }
+    }
+
+    /// The gateway's own fault.
+    pub fn internal() -> Self {
+        simple(StatusCode::INTERNAL_SERVER_ERROR, "exception", "internal", "The gateway failed; nothing was released.")
     }
 
     pub(super) fn unrecorded() -> Self {
@@ -159,13 +165,13 @@ fn accept(error: AcceptError) -> Refusal {
         E::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not-supported"),
         E::OutsideBase => (StatusCode::NOT_FOUND, "not-found"),
         E::TargetTooLong => (StatusCode::URI_TOO_LONG, "too-long"),
-        E::ContentCoding | E::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported"),
+        E::ContentCoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported"),
         E::Expectation => (StatusCode::EXPECTATION_FAILED, "not-supported"),
         E::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-long"),
         E::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
         _ => (StatusCode::BAD_REQUEST, "invalid"),
     };
-    let plain = matches!(error, E::MethodNotAllowed | E::OutsideBase | E::TargetTooLong | E::MediaType);
+    let plain = matches!(error, E::MethodNotAllowed | E::OutsideBase | E::TargetTooLong);
     Refusal { closes: !plain, ..simple(status, code, "http", &sentence(&error.to_string())) }
 }
 
