@@ -21,6 +21,9 @@ use crate::fhir::search::{Criterion, Operand};
 use crate::limits;
 use crate::understand::{Include, Interaction};
 
+#[cfg(test)]
+mod tests;
+
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
