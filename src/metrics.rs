@@ -103,7 +103,7 @@ labels! {
         /// Has no usable type or id.
         Malformed = "malformed",
         /// Holds a modifier extension.
-        Modifier = "modifier-extension",
+        Modifier = "modifier_extension",
         /// Of a patient outside the permit.
         Patient = "patient",
         /// Not an answer to what was asked.

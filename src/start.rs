@@ -27,11 +27,12 @@ use crate::fetch::answers::{AnswerCache, KeepFor};
 use crate::fetch::credential::{ClientCredentials, Credential, bearer};
 use crate::fetch::facts::FactSource;
 use crate::fetch::pool::Pool;
-use crate::gateway::{Gateway, PublicDocuments, Shared, TokenSource};
+use crate::gateway::{Gateway, PublicDocuments, Shared, Witness};
 use crate::identify::Identities;
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::outbound::{self, Origin};
+use crate::publish::TokenSource;
 use crate::understand::PageKey;
 
 /// Why a gateway does not start: every reason, a line each.
@@ -88,9 +89,18 @@ pub fn check(config: &Arc<Config>) -> Result<String, StartError> {
 
 /// Starts a gateway.
 pub fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
+    start_before(config, clock, None)
+}
+
+/// Starts a gateway that somebody looks on at: for demonstrations.
+pub fn start_before(
+    config: Arc<Config>,
+    clock: Clock,
+    witness: Option<Arc<dyn Witness>>,
+) -> Result<Running, StartError> {
     let policy_path = config.policy.path.clone();
     let (address, admin_address, threads) = (config.listen.address, config.admin.address, config.listen.threads);
-    let Parts { shared, upstream, answers, tls } = Parts::build(&config, clock)?;
+    let Parts { shared, upstream, answers, tls } = Parts::build(&config, clock, witness)?;
     let failed = |error: &dyn std::fmt::Display| StartError(vec![error.to_string()]);
     let mut settings = listen::Settings::new(address, Arc::clone(&shared.metrics));
     settings.cores = threads;
@@ -181,7 +191,7 @@ impl Readiness for Ready {
 }
 
 impl Parts {
-    fn build(config: &Arc<Config>, clock: Clock) -> Result<Self, StartError> {
+    fn build(config: &Arc<Config>, clock: Clock, witness: Option<Arc<dyn Witness>>) -> Result<Self, StartError> {
         let mut problems = Vec::new();
         let policies = keep(load_policies(config), &mut problems);
         let upstream = keep(Upstream::new(config), &mut problems);
@@ -229,6 +239,7 @@ impl Parts {
             public: PublicDocuments::new(token_source(config), clock.now().to_instant()),
             clock,
             metrics: Arc::new(metrics),
+            witness,
         };
         let answers = Arc::new(AnswerCache::new(config.cache.bytes, keep_for(&config.cache)));
         Ok(Self { shared: Arc::new(shared), upstream: Arc::new(upstream), answers, tls })

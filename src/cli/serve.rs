@@ -34,6 +34,7 @@ pub struct Arguments {
 pub(super) fn command(arguments: &Arguments) -> Result<(), CliError> {
     let config = arguments.config.load()?;
     log_to_standard_error(config.log.level);
+    log_panics();
     run(config)
 }
 
@@ -69,6 +70,14 @@ async fn until_stopped(running: Running) -> Result<(), CliError> {
     Ok(())
 }
 
+/// A panic is logged by its place alone: its text may hold what was being read.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+}
+
 /// One JSON object a line. A second call changes nothing.
 fn log_to_standard_error(level: LogLevel) {
     let filter = match level {
@@ -78,6 +87,8 @@ fn log_to_standard_error(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let subscriber = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_max_level(filter);
+    // A line that cannot be written is lost; to complain about it on the same stream would end the exchange.
+    let subscriber =
+        tracing_subscriber::fmt().json().with_writer(std::io::stderr).log_internal_errors(false).with_max_level(filter);
     let _ = tracing::subscriber::set_global_default(subscriber.finish());
 }

@@ -5,7 +5,10 @@
 //!
 //! Maren Holt and Tobias Okafor are members of the Lanternfield Health Plan, Maren since 2024-01-01 and Tobias since
 //! 2023-07-01; Maren's earlier years belong to another payer. Ines Brandt was never a member. Among Maren's records
-//! some carry labels (substance use, psychiatry, HIV), some lie outside her coverage, some are nobody's business.
+//! some carry labels (substance use, psychiatry, HIV), one should and does not (`maren-hiv-2024`), some lie outside her
+//! coverage or have no date, and some (a questionnaire, her smoking) are no part of what a payer asks for.
+
+use super::ehr::{RecordError, Records};
 
 /// Clinic, payers, laboratory and practitioners: what is not patient data.
 pub const DIRECTORY: &str = include_str!("data/directory.json");
@@ -30,6 +33,18 @@ pub const EVERYTHING: &[&str] = &[DIRECTORY, MAREN, MAREN_CARE, MAREN_OBSERVATIO
 
 /// Who is on the payer's roster, as `patient,roster,member_id,start,end`.
 pub const ROSTER: &str = include_str!("data/roster.csv");
+
+/// The name of a file that holds [`ROSTER`].
+pub const ROSTER_FILE: &str = "roster.csv";
+
+/// The whole clinic, loaded.
+pub fn records() -> Result<Records, RecordError> {
+    let mut records = Records::new();
+    for bundle in EVERYTHING {
+        records.load(bundle)?;
+    }
+    Ok(records)
+}
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,12 @@
 //! list: an EHR that answers in part is a failure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use moka::sync::Cache;
 
+use super::answers::CacheKey;
 use super::{Ehr, FetchError};
 use crate::audit::Reservation;
 use crate::decide::{ConsentFact, CoverageFact, Facts, PatientFacts, Roster};
@@ -32,6 +35,24 @@ impl FactSource {
     pub fn new(coverage: bool, consent: bool, roster: bool) -> Self {
         let known = Cache::builder().max_capacity(limits::FACT_CACHE).time_to_live(limits::FACT_CACHE_LIFE).build();
         Self { coverage, consent, roster, known }
+    }
+}
+
+/// A resource that was fetched before the decision, for whose record it is; released only as the answer to a prepared
+/// request that asks for the same.
+#[derive(Debug)]
+pub struct Look {
+    pub(super) target: Box<str>,
+    pub(super) found: Option<Bytes>,
+    /// Whether the EHR was asked for it just now.
+    pub(super) is_fresh: bool,
+    owners: Vec<Id>,
+}
+
+impl Look {
+    /// The patients whose record it is; none where the EHR has no such resource or nothing proves whose it is.
+    pub fn owners(&self) -> &[Id] {
+        &self.owners
     }
 }
 
@@ -64,22 +85,33 @@ impl Ehr {
         Ok(facts)
     }
 
-    /// The patients whose record a resource is; none where the EHR has no such resource or nothing proves whose it is.
-    pub async fn owners(
+    /// Looks a resource up, to learn whose record it is before anything is decided.
+    pub async fn look_up(
         &self,
         resource: &Reference,
         _room: &Reservation,
         exchange: ExchangeId,
-    ) -> Result<Vec<Id>, FetchError> {
-        let Some(bytes) = self.ask(&format!("/{resource}"), limits::RESOURCE_BYTES, exchange).await? else {
-            return Ok(Vec::new());
+    ) -> Result<Look, FetchError> {
+        let target: Box<str> = format!("/{resource}").into();
+        let kept = self.answers.find(&CacheKey::of(&target, None), Duration::MAX);
+        let is_fresh = kept.is_none();
+        let found = match kept {
+            Some(kept) => Some(kept),
+            None => self.ask(&target, limits::RESOURCE_BYTES, exchange).await?,
         };
-        let mut tape = Tape::new();
-        let document = tape.read(&bytes).map_err(|_| FetchError::Media)?;
-        match subject::of(resource.resource_type, document.root(), &[self.base()]) {
-            Subject::Patients(patients) => Ok(patients),
-            Subject::NotPatientData | Subject::Unprovable | Subject::Unstated => Ok(Vec::new()),
+        let mut owners = Vec::new();
+        if let Some(bytes) = &found {
+            let mut tape = Tape::new();
+            let root = tape.read(bytes).map_err(|_| FetchError::Media)?.root();
+            let is = |name: &str, text: &str| root.get(name).and_then(Value::text).is_some_and(|have| have == text);
+            if !is("resourceType", resource.resource_type.as_str()) || !is("id", resource.id.as_str()) {
+                return Err(FetchError::Mismatch);
+            }
+            if let Subject::Patients(patients) = subject::of(resource.resource_type, root, &[self.base()]) {
+                owners = patients;
+            }
         }
+        Ok(Look { target, found, is_fresh, owners })
     }
 
     async fn gather(

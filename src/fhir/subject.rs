@@ -16,8 +16,28 @@ use crate::fhir::search::definition;
 /// Parameters that name the one patient a record is about, in order of preference.
 const SUBJECT_PARAMETERS: &[&str] = &["patient", "subject", "individual"];
 
-/// Types whose `patient` parameter is about many parties, not about whose record it is.
-const NO_SINGLE_SUBJECT: &[&str] = &["AuditEvent", "Group", "Person", "Provenance"];
+/// Types that hold data of patients and say in no one element whose: about many parties, about whatever is inside, or
+/// about a patient behind another resource.
+const NO_SINGLE_SUBJECT: &[&str] = &[
+    "AuditEvent",
+    "Binary",
+    "BiologicallyDerivedProduct",
+    "Bundle",
+    "DeviceMetric",
+    "EnrollmentResponse",
+    "Group",
+    "Linkage",
+    "MessageHeader",
+    "OperationOutcome",
+    "Parameters",
+    "PaymentNotice",
+    "PaymentReconciliation",
+    "Person",
+    "Provenance",
+    "Schedule",
+    "Subscription",
+    "VerificationResult",
+];
 
 /// By the index of the type.
 static RULES: LazyLock<Vec<Option<Rule>>> = LazyLock::new(|| {
@@ -70,7 +90,7 @@ pub fn elements(resource_type: ResourceType) -> impl Iterator<Item = &'static st
     rule(resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
 }
 
-/// Whether the type is about many parties and so has no rule of its own.
+/// Whether the type holds data of patients and has no rule that says whose: its records never leave on their own.
 pub fn is_about_many(resource_type: ResourceType) -> bool {
     NO_SINGLE_SUBJECT.contains(&resource_type.as_str())
 }
@@ -172,6 +192,10 @@ mod tests {
             r#"{"resourceType":"Observation","subject":[{"reference":"Patient/p1"},{"reference":"urn:x"}]}"#,
             r#"{"resourceType":"Provenance","target":[{"reference":"Patient/p1"}]}"#,
             r#"{"resourceType":"Group","member":[{"entity":{"reference":"Patient/p1"}}]}"#,
+            r#"{"resourceType":"Binary","securityContext":{"reference":"Patient/p1"}}"#,
+            r#"{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient","id":"p1"}}]}"#,
+            r#"{"resourceType":"Subscription","criteria":"Observation?patient=p1"}"#,
+            r#"{"resourceType":"Parameters","parameter":[]}"#,
         ] {
             assert_eq!(subject(text), Subject::Unprovable, "{text}");
         }

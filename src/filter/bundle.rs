@@ -4,12 +4,13 @@
 //! may leave, a total where every match was seen, links of our own.
 
 use super::judge::{Judge, Verdict};
-use super::tally::Tally;
-use super::{Bases, FilterError, redact};
+use super::tally::{Tally, Withheld};
+use super::{Bases, FilterError, Judged, Released, redact};
 use crate::fhir::json::{Document, JsonError, Kind, Tape, Value, write_string};
+use crate::fhir::reference::Reference;
 use crate::limits;
 use crate::rewrite::Question;
-use crate::understand::{Interaction, TotalWanted};
+use crate::understand::{Interaction, Search, TotalWanted};
 
 const BEGINNING: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"";
 
@@ -43,6 +44,8 @@ pub struct BundleFilter<'q> {
     out: Vec<u8>,
     entries: u32,
     tally: Tally,
+    /// What became of each resource; kept for [`super::explain`] only.
+    account: Option<Vec<Judged>>,
 }
 
 impl<'q> BundleFilter<'q> {
@@ -62,7 +65,18 @@ impl<'q> BundleFilter<'q> {
             out: BEGINNING.to_vec(),
             entries: 0,
             tally: Tally::default(),
+            account: None,
         }
+    }
+
+    /// A filter that keeps account of every resource.
+    pub(super) fn explaining(question: &'q Question, bases: Bases<'q>) -> Self {
+        Self { account: Some(Vec::new()), ..Self::new(question, bases) }
+    }
+
+    /// What became of every resource, in the order in which that was certain.
+    pub(super) fn into_account(self) -> Vec<Judged> {
+        self.account.unwrap_or_default()
     }
 
     /// Takes the next bytes of the EHR's answer.
@@ -76,8 +90,8 @@ impl<'q> BundleFilter<'q> {
     }
 
     /// What is ready to be sent; empties it.
-    pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out)
+    pub fn take_output(&mut self) -> Released {
+        Released(std::mem::take(&mut self.out))
     }
 
     /// How much is ready to be sent.
@@ -102,7 +116,7 @@ impl<'q> BundleFilter<'q> {
     }
 
     /// Closes the Bundle with our own links: `own` is this page, `next` the sealed link to a further one.
-    pub fn close(mut self, own: &str, next: Option<&str>) -> (Vec<u8>, Tally) {
+    pub fn close(mut self, own: &str, next: Option<&str>) -> (Released, Tally) {
         let shape = self.question.interaction().shape();
         if self.entries > 0 {
             self.out.push(b']');
@@ -110,7 +124,7 @@ impl<'q> BundleFilter<'q> {
         let first_page = matches!(self.question.interaction(), Interaction::Search(_));
         let states_total = first_page && next.is_none() && shape.total != TotalWanted::None;
         close_bundle(states_total.then_some(self.tally.matches), own, next, &mut self.out);
-        (self.out, self.tally)
+        (Released(self.out), self.tally)
     }
 
     /// The account so far.
@@ -260,15 +274,17 @@ impl<'q> BundleFilter<'q> {
         let resource = entry.get("resource").filter(|resource| resource.kind() == Kind::Object);
         let Some((resource, identity)) = resource.and_then(|resource| Some((resource, self.judge.identity(resource)?)))
         else {
-            self.tally.withhold(super::Withheld::Malformed);
-            return;
+            return self.withhold(Withheld::Malformed, None);
         };
         let release = match self.judge.resource(&identity, resource) {
             Verdict::Release(release) => release,
-            Verdict::Withhold(super::Withheld::Include) if !last_chance && self.may_wait(entry) => return,
-            Verdict::Withhold(reason) => return self.tally.withhold(reason),
+            Verdict::Withhold(Withheld::Include) if !last_chance && self.may_wait(&identity, entry) => return,
+            Verdict::Withhold(reason) => return self.withhold(reason, Some((&identity, resource))),
         };
         self.tally.release(&release.patients);
+        if let Some(account) = &mut self.account {
+            account.push(Judged { resource: Some(identity.clone()), withheld: None, failed: Vec::new() });
+        }
         if release.mode == super::judge::Mode::Match {
             self.tally.matches += 1;
         }
@@ -286,9 +302,19 @@ impl<'q> BundleFilter<'q> {
         self.out.extend_from_slice(b"\"}}");
     }
 
-    /// Keeps an included resource that came before its match, within bounds.
-    fn may_wait(&mut self, entry: Value<'_>) -> bool {
-        let includes = self.question.interaction().search().is_some_and(|search| !search.includes().is_empty());
+    fn withhold(&mut self, reason: Withheld, resource: Option<(&Reference, Value<'_>)>) {
+        self.tally.withhold(reason);
+        if let Some(account) = &mut self.account {
+            let failed = resource.map(|(identity, resource)| self.judge.failed(reason, identity, resource));
+            let resource = resource.map(|(identity, _)| identity.clone());
+            account.push(Judged { resource, withheld: Some(reason), failed: failed.unwrap_or_default() });
+        }
+    }
+
+    /// Keeps what may turn out to come along with a later match, within bounds.
+    fn may_wait(&mut self, identity: &Reference, entry: Value<'_>) -> bool {
+        let asked = self.question.interaction().search().map(Search::includes).unwrap_or_default();
+        let includes = asked.iter().any(|include| include.brings(identity.resource_type));
         let size = entry.raw().len();
         let room = includes && self.deferred_bytes + size <= limits::WHOLE_ANSWER_BYTES;
         if room {
@@ -300,10 +326,10 @@ impl<'q> BundleFilter<'q> {
 }
 
 /// A searchset without entries, to the byte what a filter writes that lets none through.
-pub fn empty_searchset(own: &str, states_total: bool) -> Vec<u8> {
+pub fn empty_searchset(own: &str, states_total: bool) -> Released {
     let mut out = BEGINNING.to_vec();
     close_bundle(states_total.then_some(0), own, None, &mut out);
-    out
+    Released(out)
 }
 
 fn close_bundle(total: Option<u32>, own: &str, next: Option<&str>, out: &mut Vec<u8>) {

@@ -70,6 +70,10 @@ impl<'q> Judge<'q> {
         self.bases
     }
 
+    pub(super) fn question(&self) -> &'q Question {
+        self.question
+    }
+
     fn ehr(&self) -> [&'q str; 1] {
         [self.bases.ehr]
     }
@@ -130,19 +134,25 @@ impl<'q> Judge<'q> {
         Ok(())
     }
 
-    fn withholds(&self, label: Value<'_>) -> bool {
+    pub(super) fn withholds(&self, label: Value<'_>) -> bool {
         let member = |name: &str| label.get(name).and_then(Value::text).unwrap_or_default();
         self.question.permit().obligations().withholds_label(&member("system"), &member("code"))
     }
 
     /// Whether any element below carries an inline label that is withheld.
     fn has_inline_label(&self, value: Value<'_>) -> bool {
-        let inline = value.get("url").and_then(Value::text).is_some_and(|url| url == INLINE_LABEL);
-        if inline && value.members().any(|member| member.name.starts_with("value") && self.withholds(member.value)) {
-            return true;
+        let mut found = false;
+        self.inline_labels(value, &mut |label| found |= self.withholds(label));
+        found
+    }
+
+    /// Visits the inline labels of all elements below.
+    pub(super) fn inline_labels<'v>(&self, value: Value<'v>, visit: &mut dyn FnMut(Value<'v>)) {
+        if value.get("url").and_then(Value::text).is_some_and(|url| url == INLINE_LABEL) {
+            value.members().filter(|member| member.name.starts_with("value")).for_each(|member| visit(member.value));
         }
-        let below = value.members().any(|member| self.has_inline_label(member.value));
-        below || value.items().any(|item| self.has_inline_label(item))
+        value.members().for_each(|member| self.inline_labels(member.value, visit));
+        value.items().for_each(|item| self.inline_labels(item, visit));
     }
 
     fn check_subject(&self, resource_type: ResourceType, resource: Value<'_>) -> Result<Vec<Id>, Withheld> {

@@ -87,6 +87,26 @@ fn a_predicate_may_read_only_what_is_released() {
 }
 
 #[test]
+fn each_side_of_a_date_is_bounded_once() {
+    let in_2024 = ONE_PATIENT.replace("date=ge2024-01-01", "date=ge2024-01-01&date=le2024-12-31");
+    for (asked, sent) in [
+        ("date=gt2020-01-01", "date=ge2024-01-01&date=le2024-12-31"),
+        ("date=gt2024-05-01", "date=gt2024-05-01&date=le2024-12-31"),
+        ("date=ge2024-02&date=lt2024-06", "date=ge2024-02&date=lt2024-06"),
+        ("date=ge2020&date=lt2030", "date=ge2024-01-01&date=le2024-12-31"),
+        ("date=2024-03-01", "date=2024-03-01"),
+        ("date=2024-03-01&date=2024-03-02", "date=2024-03-01"),
+        ("date=2024-03-01,2024-03-02", "date=ge2024-01-01&date=le2024-12-31"),
+        ("date=ne2024-03-01&_lastUpdated=ge2024", "_lastUpdated=ge2024&date=ge2024-01-01&date=le2024-12-31"),
+    ] {
+        let target = upstream(&format!("Observation?patient=p1&category=laboratory&{asked}"), &in_2024, &["p1"]);
+        let dates: Vec<&str> =
+            target.split('&').filter(|pair| pair.contains("date=") || pair.contains("_last")).collect();
+        assert_eq!(dates.join("&"), sent, "{asked}");
+    }
+}
+
+#[test]
 fn alternatives_are_sent_as_far_as_one_search_can_say_them() {
     let decision = |alternatives: &str| {
         format!(

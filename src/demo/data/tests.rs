@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::decide::Roster;
 use crate::fhir::json::{Tape, Value};
-use crate::fhir::name::ResourceType;
+use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::reference::Reference;
 use crate::fhir::subject::{self, Subject};
 
@@ -122,4 +123,9 @@ fn the_roster_says_what_the_coverages_say() {
     let mut lines = ROSTER.lines();
     assert_eq!(lines.next(), Some("patient,roster,member_id,start,end"));
     assert_eq!(lines.map(ToOwned::to_owned).collect::<BTreeSet<_>>(), covered);
+    let roster = Roster::read(ROSTER.as_bytes()).unwrap();
+    let on_roster =
+        |patient: &str, day: &str| roster.is_member("lanternfield", &Id::parse(patient).unwrap(), day.parse().unwrap());
+    assert!(on_roster("maren", "2024-01-01") && !on_roster("maren", "2023-12-31"));
+    assert!(on_roster("tobias", "2025-05-06") && !on_roster("ines", "2025-05-06"));
 }

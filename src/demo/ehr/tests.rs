@@ -13,11 +13,7 @@ mod searches;
 
 /// The clinic of the demo, open to everybody.
 fn clinic() -> Ehr {
-    let mut records = Records::new();
-    for bundle in data::EVERYTHING {
-        records.load(bundle).unwrap();
-    }
-    Ehr::start(records).unwrap()
+    Ehr::start(data::records().unwrap()).unwrap()
 }
 
 struct Reply {

@@ -83,7 +83,7 @@ async fn a_form_is_read_with_the_url_and_only_where_it_says_it_is_one() {
     let form = send(&mut connect(&ehr).await, post("application/x-www-form-urlencoded; charset=utf-8")).await.unwrap();
     assert_eq!(found(&form.json(), "match"), ["Observation/maren-hba1c-2024"]);
     let unread = send(&mut connect(&ehr).await, post("text/plain")).await.unwrap();
-    assert_eq!(unread.json()["total"], 17);
+    assert_eq!(unread.json()["total"], 18);
 }
 
 #[tokio::test]
@@ -95,11 +95,11 @@ async fn pages_are_links_of_its_own_that_anybody_may_follow() {
         let below = next.strip_prefix(&ehr.base()).unwrap().to_owned();
         assert!(below.starts_with("?_getpages="), "{below}");
         bundle = ask(&ehr, &format!("{below}&patient=tobias")).await.json();
-        assert_eq!(bundle["total"], 17);
+        assert_eq!(bundle["total"], 18);
         pages.push(found(&bundle, "match"));
     }
-    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [7, 7, 3]);
-    let whole = ask(&ehr, "/Observation?patient=maren&_count=17&_sort=-date").await.json();
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [7, 7, 4]);
+    let whole = ask(&ehr, "/Observation?patient=maren&_count=18&_sort=-date").await.json();
     assert_eq!(pages.concat(), found(&whole, "match"));
     assert_eq!(link(&whole, "next"), None);
 }
@@ -109,10 +109,10 @@ async fn a_count_is_a_total_without_entries() {
     let ehr = clinic();
     for target in ["/Observation?patient=maren&_summary=count", "/Observation?patient=maren&_count=0"] {
         let bundle = ask(&ehr, target).await.json();
-        assert_eq!((bundle["total"].as_u64(), bundle.get("entry")), (Some(17), None), "{target}");
+        assert_eq!((bundle["total"].as_u64(), bundle.get("entry")), (Some(18), None), "{target}");
     }
     let silent = ask(&ehr, "/Observation?patient=maren&_total=none").await.json();
-    assert_eq!((silent.get("total"), found(&silent, "match").len()), (None, 17));
+    assert_eq!((silent.get("total"), found(&silent, "match").len()), (None, 18));
 }
 
 #[tokio::test]
