@@ -67,9 +67,6 @@ pub enum AcceptError {
     /// GET or HEAD with a body.
     #[error("body not expected")]
     UnexpectedBody,
-    /// The body is not `application/x-www-form-urlencoded` in UTF-8.
-    #[error("media type")]
-    MediaType,
     /// The body is larger than allowed.
     #[error("body too large")]
     BodyTooLarge,

@@ -176,6 +176,11 @@ impl Receipt {
         self.hash
     }
 
+    /// The exchange that is recorded; empty for an entry about none.
+    pub fn exchange(&self) -> &str {
+        self.exchange.as_deref().unwrap_or_default()
+    }
+
     /// Takes on the duty to record how the answer ended.
     pub fn into_closer(self) -> Closer {
         Closer::new(self.seq, self.exchange, self.slot, self.desk)

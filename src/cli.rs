@@ -18,6 +18,8 @@ use crate::start::StartError;
 pub mod audit;
 pub mod certs;
 pub mod check;
+pub mod demo;
+pub mod health;
 pub mod serve;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ pub const CONFIG_FILE: &str = "portcullis.toml";
 
 const EXAMPLES: &str = "\
 Examples:
+  portcullis demo                            see it at work on invented patients
   portcullis certs --out certs               make certificates and an issuer for development
   portcullis check --config portcullis.toml  report every mistake in the configuration at once
   portcullis serve --config portcullis.toml  run the gateway
@@ -47,10 +50,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what the gateway does, on invented patients.
+    Demo(demo::Arguments),
     /// Run the gateway.
     Serve(serve::Arguments),
     /// Load the configuration and every file it names, and report all mistakes at once.
     Check(check::Arguments),
+    /// Ask a running gateway whether it lives, or is ready.
+    Health(health::Arguments),
     /// Print an access token signed by a development issuer. Never for production.
     Token(token::Arguments),
     /// Check the audit log, or look into it.
@@ -137,8 +144,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
         }
     };
     let result = match arguments.command {
+        Command::Demo(arguments) => demo::command(&arguments, out),
         Command::Serve(arguments) => serve::command(&arguments),
         Command::Check(arguments) => check::command(&arguments, out),
+        Command::Health(arguments) => health::command(&arguments, out),
         Command::Token(arguments) => token::command(&arguments, out),
         Command::Certs(arguments) => certs::command(&arguments, out),
         Command::Audit(Audit::Verify(arguments)) => return audit::verify(&arguments, out),

@@ -14,6 +14,7 @@ pub mod pool;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -58,6 +59,9 @@ pub enum FetchError {
     /// The answer cannot be held, and cannot be judged in pieces.
     #[error("the answer of the ehr is too large")]
     TooLarge,
+    /// The answer is about another resource than the one that was asked for.
+    #[error("the ehr answered with another resource")]
+    Mismatch,
     /// A fact about a patient could not be read in full.
     #[error("a fact query was not answered in full")]
     Facts,
@@ -78,6 +82,14 @@ pub struct Fetched {
     question: Question,
     content: Content,
     from: Source,
+    keeping: Option<Keeping>,
+}
+
+/// How an answer of the EHR may be kept, once it turns out to be usable.
+#[derive(Debug)]
+pub struct Keeping {
+    key: CacheKey,
+    life: Duration,
 }
 
 /// What the EHR sent.
@@ -97,9 +109,9 @@ impl Fetched {
         self.from
     }
 
-    /// The question and what was fetched for it.
-    pub fn into_parts(self) -> (Question, Content) {
-        (self.question, self.content)
+    /// The question, what was fetched for it, and how that may be kept; what came out of the cache is kept already.
+    pub fn into_parts(self) -> (Question, Content, Option<Keeping>) {
+        (self.question, self.content, self.keeping)
     }
 }
 
@@ -145,35 +157,39 @@ impl Ehr {
         let resource_type = prepared.question().interaction().resource_type();
         let keep = self.answers.keep(resource_type, prepared.keep());
         let key = CacheKey::of(prepared.target(), prepared.form());
-        if let Some(bytes) = self.answers.find(&key).filter(|_| !keep.is_zero()) {
-            return Ok(Fetched {
-                question: prepared.into_question(),
-                content: Content::Whole(bytes),
-                from: Source::Cache,
-            });
+        if let Some(bytes) = self.answers.find(&key, keep) {
+            let question = prepared.into_question();
+            return Ok(Fetched { question, content: Content::Whole(bytes), from: Source::Cache, keeping: None });
         }
-        if let Some(look) = look.filter(|look| single && *look.target == *prepared.target()) {
-            let content = look.found.map_or(Content::Absent, |bytes| {
-                self.answers.keep_for(key, &bytes, keep);
-                Content::Whole(bytes)
-            });
-            return Ok(Fetched { question: prepared.into_question(), content, from: Source::Ehr });
-        }
-        let answer = self.send(prepared.target(), prepared.form().cloned(), exchange).await?;
-        let content = if single && matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-            Content::Absent
-        } else {
-            let limit = if single { limits::RESOURCE_BYTES } else { limits::WHOLE_ANSWER_BYTES };
-            match checked(answer)?.whole(limit).await? {
-                Whole::Complete(bytes) => {
-                    self.answers.keep_for(key, &bytes, keep);
-                    Content::Whole(bytes)
-                }
-                Whole::Larger { .. } if single => return Err(FetchError::TooLarge),
-                Whole::Larger { head, rest } => Content::Streamed(head, rest),
-            }
+        let content = match look.filter(|look| single && look.is_fresh && *look.target == *prepared.target()) {
+            Some(look) => look.found.map_or(Content::Absent, Content::Whole),
+            None => self.ask_prepared(&prepared, single, exchange).await?,
         };
-        Ok(Fetched { question: prepared.into_question(), content, from: Source::Ehr })
+        let keeping = Some(Keeping { key, life: keep });
+        Ok(Fetched { question: prepared.into_question(), content, from: Source::Ehr, keeping })
+    }
+
+    async fn ask_prepared(
+        &self,
+        prepared: &Prepared,
+        single: bool,
+        exchange: ExchangeId,
+    ) -> Result<Content, FetchError> {
+        let answer = self.send(prepared.target(), prepared.form().cloned(), exchange).await?;
+        if single && matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            return Ok(Content::Absent);
+        }
+        let limit = if single { limits::RESOURCE_BYTES } else { limits::WHOLE_ANSWER_BYTES };
+        match checked(answer)?.whole(limit).await? {
+            Whole::Complete(bytes) => Ok(Content::Whole(bytes)),
+            Whole::Larger { .. } if single => Err(FetchError::TooLarge),
+            Whole::Larger { head, rest } => Ok(Content::Streamed(head, rest)),
+        }
+    }
+
+    /// Keeps a whole answer, now that it has been judged to be one.
+    pub fn keep(&self, keeping: Keeping, answer: &Bytes) {
+        self.answers.keep_for(keeping.key, answer, keeping.life);
     }
 
     /// A query of the gateway's own: facts, the EHR's capabilities. `None` where the EHR has nothing of the name.

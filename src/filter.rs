@@ -13,6 +13,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 pub use bundle::{BundleFilter, empty_searchset};
@@ -51,21 +52,38 @@ pub struct Bases<'a> {
     pub gateway: &'a str,
 }
 
+/// Bytes that may leave. Made in this step only, of resources that were judged.
+#[derive(Debug)]
+pub struct Released(Vec<u8>);
+
+impl Released {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Released> for Bytes {
+    fn from(released: Released) -> Self {
+        released.0.into()
+    }
+}
+
 /// A resource that may leave, or the fact that none may.
 #[derive(Debug)]
 pub struct Filtered {
-    body: Option<Vec<u8>>,
+    body: Option<Released>,
     tally: Tally,
 }
 
 impl Filtered {
     /// The resource as it may leave; `None` where it is withheld or absent, which look alike.
-    pub fn body(&self) -> Option<&[u8]> {
-        self.body.as_deref()
+    pub fn body(&self) -> Option<&Released> {
+        self.body.as_ref()
     }
 
     /// The body, given up.
-    pub fn into_body(self) -> Option<Vec<u8>> {
+    pub fn into_body(self) -> Option<Released> {
         self.body
     }
 
@@ -92,7 +110,7 @@ pub fn read(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<Filte
             let mut body = Vec::with_capacity(bytes.len());
             redact::write(resource, &release, &judge, &mut body, &mut tally);
             tally.release(&release.patients);
-            Some(body)
+            Some(Released(body))
         }
         Verdict::Withhold(reason) => {
             tally.withhold(reason);
@@ -100,9 +118,4 @@ pub fn read(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<Filte
         }
     };
     Ok(Filtered { body, tally })
-}
-
-/// A resource that the EHR does not have: the same to a client as one that is withheld.
-pub fn absent() -> Filtered {
-    Filtered { body: None, tally: Tally::default() }
 }

@@ -7,7 +7,6 @@
 //! Guarantees: nothing is answered without a durable record, and once the head of a request is read its exchange runs
 //! to its record whether or not the client stays. Refuses: by [`crate::respond::refusal`], one table.
 
-mod capability;
 mod measure;
 mod public;
 mod searchset;
@@ -24,8 +23,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
 use crate::audit::{Audit, AuditError, Entry, Receipt, Reservation};
-use crate::clock::Clock;
-use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, decide};
+use crate::clock::{Clock, Now};
+use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, check_scopes, decide};
 use crate::fetch::body::UpstreamBody;
 use crate::fetch::facts::{FactSource, Look};
 use crate::fetch::{Content, Ehr, Source};
@@ -33,20 +32,21 @@ use crate::fhir::name::Id;
 use crate::fhir::reference::Reference;
 use crate::fhir::search::Operand;
 use crate::fhir::subject;
-use crate::filter::{self, Bases};
+use crate::filter::{self, Bases, Released};
 use crate::id::{DecisionId, ExchangeId, Token128};
 use crate::identify::{Client, Grant, Identities, Permission, Presented};
 use crate::limits;
 use crate::listen::Handler;
 use crate::metrics::{self, Metrics};
+use crate::publish::Document;
 use crate::respond::body::Body;
 use crate::respond::refusal::{Fault, Refusal};
-use crate::respond::{self, Answer, Media};
+use crate::respond::{self, Answer};
 use crate::rewrite::{Question, rewrite};
 use crate::understand::{self, Asked, Interaction, PageKey, Setting, UnderstandError, understand};
 use trail::Trail;
 
-pub use public::{PublicDocuments, TokenSource};
+pub use public::PublicDocuments;
 pub use witness::Witness;
 
 /// What all cores share.
@@ -98,9 +98,9 @@ pub struct Gateway {
 /// What the steps up to the filter lead to.
 enum Judged {
     /// A document that is the same for everybody.
-    Public(Media, Bytes),
+    Public(Document),
     /// One resource, or the whole of a searchset.
-    Whole(Vec<u8>),
+    Whole(Released),
     /// A searchset to be judged while it is sent: its beginning and the rest.
     InPieces(Question, Bytes, UpstreamBody),
     /// A search that finds nothing, or must look so.
@@ -111,7 +111,16 @@ impl Handler for Gateway {
     type Body = Body;
 
     async fn handle(self: Rc<Self>, arrival: Arrival) -> Response<Body> {
-        self.exchange(arrival).await.into_http()
+        let now = self.shared.clock.now();
+        let Some(exchange) = Token128::random().map(ExchangeId) else {
+            return respond::unrecorded(ExchangeId(Token128::from_bytes([0; 16]))).into_http();
+        };
+        let attempt = Rc::clone(&self).exchange(arrival, exchange, now);
+        let answer = match tokio::task::spawn_local(attempt).await {
+            Ok(answer) => answer,
+            Err(_) => self.panicked(exchange, now).await,
+        };
+        answer.into_http()
     }
 }
 
@@ -122,11 +131,7 @@ impl Gateway {
     }
 
     /// One request and its answer.
-    async fn exchange(self: Rc<Self>, arrival: Arrival) -> Answer {
-        let now = self.shared.clock.now();
-        let Some(exchange) = Token128::random().map(ExchangeId) else {
-            return respond::unrecorded(ExchangeId(Token128::from_bytes([0; 16])));
-        };
+    async fn exchange(self: Rc<Self>, arrival: Arrival, exchange: ExchangeId, now: Now) -> Answer {
         let mut trail = Trail::begin(exchange, now, &arrival);
         let Ok(room) = self.shared.audit.reserve() else {
             self.shared.metrics.audit_failure();
@@ -141,19 +146,20 @@ impl Gateway {
 
     /// The steps from the client to what may leave.
     async fn judge(&self, mut accepted: Accepted, room: &Reservation, trail: &mut Trail) -> Result<Judged, Fault> {
-        if let Some((media, document)) = self.public_document(&accepted, trail).await? {
-            return Ok(Judged::Public(media, document));
+        if let Some(document) = self.public_document(&accepted, trail).await? {
+            return Ok(Judged::Public(document));
         }
         let client = self.identify(&accepted, trail).await?;
         let interaction = self.understand(&mut accepted, &client, trail).await?;
+        let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
+        let scopes: Vec<ScopeGrant<'_>> = client.scopes().grants().iter().map(scope_grant).collect();
+        check_scopes(&scopes, &interaction, decision)?;
         let Some((patients, look)) = self.patients_of(&interaction, room, trail).await? else {
             return Ok(Judged::Nothing);
         };
         let policies = self.shared.policies.current();
         let facts = self.ehr.facts(&self.shared.facts, policies.roster(), &patients, room, trail.exchange()).await?;
-        let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
         let shared = &self.shared;
-        let scopes: Vec<ScopeGrant<'_>> = client.scopes().grants().iter().map(scope_grant).collect();
         let caller = Caller {
             id: client.id(),
             organization: client.organization(),
@@ -180,14 +186,23 @@ impl Gateway {
         let fetched = self.ehr.fetch(prepared, look, room, trail.exchange()).await?;
         trail.fetched(fetched.from());
         shared.metrics.cache(if fetched.from() == Source::Cache { metrics::Cache::Hit } else { metrics::Cache::Miss });
-        let (question, content) = fetched.into_parts();
+        let (question, content, keeping) = fetched.into_parts();
         if let Some(witness) = &shared.witness {
             witness.asked(trail.exchange(), &question, shared.bases());
         }
         match content {
             Content::Absent => Err(Fault::Absent),
-            Content::Streamed(head, rest) => Ok(Judged::InPieces(question, head, rest)),
-            Content::Whole(bytes) => self.filter(&question, &bytes, trail),
+            Content::Streamed(head, mut rest) => {
+                let head = searchset::beginning(&question, head, &mut rest, shared).await?;
+                Ok(Judged::InPieces(question, head, rest))
+            }
+            Content::Whole(bytes) => {
+                let judged = self.filter(&question, &bytes, trail);
+                if let Some(keeping) = keeping.filter(|_| matches!(judged, Ok(_) | Err(Fault::Absent))) {
+                    self.ehr.keep(keeping, &bytes);
+                }
+                judged
+            }
         }
     }
 
@@ -273,25 +288,33 @@ impl Gateway {
         room: Reservation,
         mut trail: Trail,
     ) -> Answer {
-        let (media, body) = match judged {
+        let released = match judged {
             Ok(Judged::InPieces(question, head, rest)) => return self.stream(question, head, rest, room, trail).await,
-            Ok(Judged::Public(media, body)) => (media, body),
-            Ok(Judged::Whole(body)) => (Media::FhirJson, body.into()),
-            Ok(Judged::Nothing) => (Media::FhirJson, self.nothing(&trail)),
+            Ok(Judged::Public(document)) => return self.publish(&document, room, trail).await,
+            Ok(Judged::Whole(released)) => released,
+            Ok(Judged::Nothing) => searchset::nothing(&trail, &self.shared),
             Err(fault) => {
                 trail.refused(&fault, self.shared.policies.current().revision().as_str());
                 match Refusal::of(&fault, trail.search().is_some()) {
                     Some(refusal) => return self.refuse(fault, refusal, room, trail).await,
                     None => {
                         trail.concealed();
-                        (Media::FhirJson, self.nothing(&trail))
+                        searchset::nothing(&trail, &self.shared)
                     }
                 }
             }
         };
         trail.log(200, None, &self.shared.metrics);
-        match self.record(room, trail.entry(200, None, Some(&body))).await {
-            Ok(receipt) => respond::whole(trail.exchange(), media, body, &receipt),
+        match self.record(room, trail.entry(200, None, Some(released.as_bytes()))).await {
+            Ok(receipt) => respond::released(released, &receipt),
+            Err(_) => self.unrecorded(&trail),
+        }
+    }
+
+    async fn publish(&self, document: &Document, room: Reservation, mut trail: Trail) -> Answer {
+        trail.log(200, None, &self.shared.metrics);
+        match self.record(room, trail.entry(200, None, Some(document.bytes()))).await {
+            Ok(receipt) => respond::document(document, &receipt),
             Err(_) => self.unrecorded(&trail),
         }
     }
@@ -300,7 +323,7 @@ impl Gateway {
         let status = refusal.status().as_u16();
         trail.log(status, Some((&fault, refusal.label())), &self.shared.metrics);
         match self.record(room, trail.entry(status, Some(refusal.label()), None)).await {
-            Ok(receipt) => respond::refused(trail.exchange(), &refusal, &receipt),
+            Ok(receipt) => respond::refused(&refusal, &receipt),
             Err(_) => self.unrecorded(&trail),
         }
     }
@@ -316,13 +339,22 @@ impl Gateway {
     ) -> Answer {
         trail.log(200, None, &self.shared.metrics);
         let Ok(receipt) = self.record(room, trail.entry(200, None, None)).await else { return self.unrecorded(&trail) };
-        let (answer, sender) = respond::streamed(trail.exchange(), &receipt);
+        let (answer, sender) = respond::streamed(&receipt);
         let closer = receipt.into_closer();
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_local(async move {
             searchset::in_pieces(question, head, rest, sender, closer, &shared, trail).await;
         });
         answer
+    }
+
+    /// A step that panicked released nothing; that it was tried is recorded all the same.
+    async fn panicked(&self, exchange: ExchangeId, now: Now) -> Answer {
+        let trail = Trail::bare(exchange, now);
+        match self.shared.audit.reserve() {
+            Ok(room) => self.refuse(Fault::Panic, Refusal::internal(), room, trail).await,
+            Err(_) => self.unrecorded(&trail),
+        }
     }
 
     async fn record(&self, room: Reservation, entry: Entry) -> Result<Receipt, AuditError> {
@@ -332,10 +364,6 @@ impl Gateway {
         let receipt = room.record(entry).await;
         metrics.audit_record(began.elapsed());
         receipt
-    }
-
-    fn nothing(&self, trail: &Trail) -> Bytes {
-        trail.search().map(|asked| searchset::nothing(asked, &self.shared)).unwrap_or_default()
     }
 
     fn unrecorded(&self, trail: &Trail) -> Answer {

@@ -58,6 +58,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub const IN_FLIGHT_PER_CORE: usize = 512;
 /// Time for what is in flight to finish after SIGTERM: below the 30 s after which orchestrators kill.
 pub const DRAIN: Duration = Duration::from_secs(25);
+/// Of that, time for the first request of a connection that was opened just before.
+pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Time a client may take to accept the next piece of an answer.
 pub const RESPONSE_STALL: Duration = Duration::from_secs(30);
 
@@ -204,6 +206,8 @@ pub const UPSTREAM_CONNECTIONS: usize = 256;
 pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
 /// Answers up to this size are held whole and filtered in one piece; larger ones go entry by entry.
 pub const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
+/// What is looked at of an answer that is sent in pieces, before its own head is: a Bundle's type and first entry.
+pub const SEARCHSET_BEGINNING_BYTES: usize = 4 * 1024;
 /// A single resource read by id, which cannot be filtered before it is complete.
 pub const RESOURCE_BYTES: usize = 4 * 1024 * 1024;
 /// One entry of a streamed Bundle.

@@ -10,14 +10,15 @@ pub mod refusal;
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::audit::Receipt;
+use crate::filter::Released;
 use crate::id::ExchangeId;
+use crate::publish::{Document, Media};
 use body::{Body, Sender};
 use refusal::Refusal;
 
@@ -41,39 +42,37 @@ impl Answer {
     }
 }
 
-/// What a document that is no FHIR resource is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
-    /// `application/fhir+json`
-    FhirJson,
-    /// `application/json`, exactly, as SMART App Launch wants its configuration.
-    Json,
+/// What may leave, recorded.
+pub fn released(released: Released, recorded: &Receipt) -> Answer {
+    Answer(response(StatusCode::OK, Media::FhirJson, recorded.exchange(), Body::whole(released.into())))
 }
 
-/// A complete body, recorded.
-pub fn whole(exchange: ExchangeId, media: Media, body: Bytes, _recorded: &Receipt) -> Answer {
-    Answer(response(exchange, StatusCode::OK, media, Body::whole(body)))
+/// A document about the gateway itself, recorded.
+pub fn document(document: &Document, recorded: &Receipt) -> Answer {
+    let body = Body::whole(document.bytes().clone());
+    Answer(response(StatusCode::OK, document.media(), recorded.exchange(), body))
 }
 
-/// A body that is sent piece by piece; `closer` (made of the receipt) has the duty to record how it ends.
-pub fn streamed(exchange: ExchangeId, _recorded: &Receipt) -> (Answer, Sender) {
+/// An answer whose body follows piece by piece, each of them released. Its beginning is recorded; whoever sends has
+/// the duty to record how it ended.
+pub fn streamed(recorded: &Receipt) -> (Answer, Sender) {
     let (sender, body) = Body::stream();
-    (Answer(response(exchange, StatusCode::OK, Media::FhirJson, body)), sender)
+    (Answer(response(StatusCode::OK, Media::FhirJson, recorded.exchange(), body)), sender)
 }
 
 /// A refusal, recorded.
-pub fn refused(exchange: ExchangeId, refusal: &Refusal, _recorded: &Receipt) -> Answer {
-    refusal_answer(exchange, refusal)
+pub fn refused(refusal: &Refusal, recorded: &Receipt) -> Answer {
+    refusal_answer(recorded.exchange(), refusal)
 }
 
 /// The one answer that has no record: that there can be none. It says nothing else.
 pub fn unrecorded(exchange: ExchangeId) -> Answer {
-    refusal_answer(exchange, &Refusal::unrecorded())
+    refusal_answer(&exchange.to_string(), &Refusal::unrecorded())
 }
 
-fn refusal_answer(exchange: ExchangeId, refusal: &Refusal) -> Answer {
+fn refusal_answer(exchange: &str, refusal: &Refusal) -> Answer {
     let body = refusal.body(exchange);
-    let mut response = response(exchange, refusal.status(), Media::FhirJson, Body::whole(body.into()));
+    let mut response = response(refusal.status(), Media::FhirJson, exchange, Body::whole(body.into()));
     let headers = response.headers_mut();
     if refusal.closes() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -89,14 +88,14 @@ fn refusal_answer(exchange: ExchangeId, refusal: &Refusal) -> Answer {
     Answer(response)
 }
 
-fn response(exchange: ExchangeId, status: StatusCode, media: Media, body: Body) -> Response<Body> {
+fn response(status: StatusCode, media: Media, exchange: &str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, if media == Media::Json { JSON } else { FHIR_JSON });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(id) = HeaderValue::from_str(&exchange.to_string()) {
+    if let Ok(id) = HeaderValue::from_str(exchange) {
         headers.insert(X_REQUEST_ID, id);
     }
     response

@@ -27,11 +27,12 @@ use crate::fetch::answers::{AnswerCache, KeepFor};
 use crate::fetch::credential::{ClientCredentials, Credential, bearer};
 use crate::fetch::facts::FactSource;
 use crate::fetch::pool::Pool;
-use crate::gateway::{Gateway, PublicDocuments, Shared, TokenSource, Witness};
+use crate::gateway::{Gateway, PublicDocuments, Shared, Witness};
 use crate::identify::Identities;
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::outbound::{self, Origin};
+use crate::publish::TokenSource;
 use crate::understand::PageKey;
 
 /// Why a gateway does not start: every reason, a line each.

@@ -1,7 +1,6 @@
 //! Bodies: read on demand, bounded in size and in time.
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -20,17 +19,6 @@ impl Payload {
 }
 
 impl Accepted {
-    /// Reads the body as a form (`POST [type]/_search`), within [`limits::SEARCH_FORM_BYTES`].
-    ///
-    /// # Errors
-    /// [`AcceptError::MediaType`] and those of [`Self::read_body`].
-    pub async fn form_body(&mut self) -> Result<Bytes, AcceptError> {
-        if !self.header(&CONTENT_TYPE).is_some_and(is_form) {
-            return Err(AcceptError::MediaType);
-        }
-        self.read_body(limits::SEARCH_FORM_BYTES).await
-    }
-
     /// Reads the body; a second call finds it empty. Trailers are dropped.
     ///
     /// A `Content-Length` above `limit` is refused before anything is read.
@@ -67,16 +55,4 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, AcceptError> {
         whole.extend_from_slice(&piece);
     }
     Ok(whole.freeze())
-}
-
-/// `application/x-www-form-urlencoded`, at most with `charset=utf-8`.
-fn is_form(value: &str) -> bool {
-    let mut parts = value.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let charset = parts.next();
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        && charset.is_none_or(|charset| {
-            charset.eq_ignore_ascii_case("charset=utf-8") || charset.eq_ignore_ascii_case("charset=\"utf-8\"")
-        })
-        && parts.next().is_none()
 }

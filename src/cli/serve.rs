@@ -34,6 +34,7 @@ pub struct Arguments {
 pub(super) fn command(arguments: &Arguments) -> Result<(), CliError> {
     let config = arguments.config.load()?;
     log_to_standard_error(config.log.level);
+    log_panics();
     run(config)
 }
 
@@ -67,6 +68,14 @@ async fn until_stopped(running: Running) -> Result<(), CliError> {
     }
     running.stop(limits::DRAIN).await;
     Ok(())
+}
+
+/// A panic is logged by its place alone: its text may hold what was being read.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
 }
 
 /// One JSON object a line. A second call changes nothing.

@@ -95,7 +95,7 @@ fn help_teaches_and_mistakes_are_told_apart() {
     let (exit, out, err) = run_words(&["--help"]);
     assert_eq!((exit, err.as_str()), (Exit::Ok, ""));
     assert!(out.contains("portcullis check --config") && out.contains("Exit codes"), "{out}");
-    for command in ["serve", "check", "token", "certs"] {
+    for command in ["demo", "serve", "check", "health", "token", "certs"] {
         let (exit, out, _) = run_words(&[command, "--help"]);
         assert!(exit == Exit::Ok && out.contains("Examples:"), "{command}: {out}");
     }
@@ -213,4 +213,24 @@ fn no_token_is_minted_that_the_issuer_could_not_have_signed() {
     .unwrap();
     let (exit, _, err) = token(&["--client", "payer-a"]);
     assert!(exit == Exit::Usage && err.contains("publishes its keys by url"), "{err}");
+}
+
+#[test]
+fn the_example_is_a_good_configuration_for_the_policies_beside_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scratch = Scratch::new();
+    assert_eq!(run_words(&["certs", "--out", &scratch.path("certs")]).0, Exit::Ok);
+    fs::remove_dir(scratch.0.join("policies")).unwrap();
+    std::os::unix::fs::symlink(root.join("policies"), scratch.0.join("policies")).unwrap();
+    fs::copy(root.join("portcullis.example.toml"), scratch.0.join("portcullis.toml")).unwrap();
+    fs::copy(root.join("roster.example.csv"), scratch.0.join("roster.csv")).unwrap();
+    let (exit, out, err) = run_words(&["check", "--config", &scratch.path("portcullis.toml")]);
+    assert_eq!((exit, err.as_str()), (Exit::Ok, ""));
+    assert!(out.contains("configuration is good") && out.contains("payer-a for HPAYMT, CLMATTCH"), "{out}");
+
+    let config = Config::load(&scratch.0.join("portcullis.toml")).unwrap();
+    let contracts = fs::read_to_string(root.join("policies/data/contracts.json")).unwrap();
+    for client in &config.clients {
+        assert!(contracts.contains(&format!("\"{}\"", client.organization)), "no contract names {}", client.id);
+    }
 }

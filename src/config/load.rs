@@ -50,7 +50,7 @@ pub(super) fn from_text(text: &str, path: &Path) -> Result<Config, Vec<Problem>>
     }
 }
 
-fn config(mut root: Section<'_>) -> Option<Config> {
+pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
     let (listen, certificates) = root.required_section("listen").map_or((None, None), listen);
     let admin = admin(root.section("admin"));
     let upstream = root.required_section("upstream").and_then(upstream::upstream);

@@ -5,6 +5,7 @@
 //! derived deserialiser does not; a key that nobody asked for is a mistake. Refuses: nothing by itself.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -47,11 +48,12 @@ pub(super) struct Report<'t> {
     file: &'t Path,
     text: &'t str,
     problems: RefCell<Vec<Problem>>,
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'t> Report<'t> {
     pub(super) fn new(file: &'t Path, text: &'t str) -> Self {
-        Self { file, text, problems: RefCell::default() }
+        Self { file, text, problems: RefCell::default(), asked: RefCell::default() }
     }
 
     /// Notes a mistake at a byte of the file.
@@ -63,6 +65,12 @@ impl<'t> Report<'t> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.problems.borrow().is_empty()
+    }
+
+    /// Paths of all keys that were asked for, whether or not they are there: what documentation must list.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
     }
 
     /// The mistakes, in the order of the file.
@@ -285,6 +293,7 @@ impl<'t> Section<'t> {
 
     fn entry(&mut self, name: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.known.push(name);
+        self.report.asked.borrow_mut().insert(self.path(name));
         self.table?.get(name)
     }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 
 use base64::Engine as _;
@@ -385,4 +386,27 @@ fn debug_shows_no_secret() {
     let shown = format!("{config:?}");
     assert!(!shown.contains("s3cr3t") && !shown.contains("PRIVATE KEY"), "{shown}");
     assert!(shown.contains("server.key"));
+}
+
+/// What stands between the two marks of README.md: a table whose first column holds the paths of keys.
+fn documented_keys() -> BTreeSet<String> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(readme).unwrap();
+    let (_, rest) = text.split_once("<!-- configuration -->").unwrap();
+    let (table, _) = rest.split_once("<!-- /configuration -->").unwrap();
+    let key = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+    table.lines().filter_map(key).collect()
+}
+
+#[test]
+fn the_readme_lists_every_key_and_no_other() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("portcullis.toml");
+    let report = super::raw::Report::new(&path, FULL);
+    let (document, _) = toml::de::DeTable::parse_recoverable(FULL);
+    super::load::config(super::raw::Section::root(&report, document.get_ref())).unwrap();
+    let asked = report.asked();
+    let is_section = |key: &String| asked.iter().any(|other| other.starts_with(&format!("{key}.")));
+    let keys: BTreeSet<String> = asked.iter().filter(|key| !is_section(key)).cloned().collect();
+    assert_eq!(documented_keys(), keys);
 }

@@ -34,6 +34,9 @@ pub const EVERYTHING: &[&str] = &[DIRECTORY, MAREN, MAREN_CARE, MAREN_OBSERVATIO
 /// Who is on the payer's roster, as `patient,roster,member_id,start,end`.
 pub const ROSTER: &str = include_str!("data/roster.csv");
 
+/// The name of a file that holds [`ROSTER`].
+pub const ROSTER_FILE: &str = "roster.csv";
+
 /// The whole clinic, loaded.
 pub fn records() -> Result<Records, RecordError> {
     let mut records = Records::new();

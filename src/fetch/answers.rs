@@ -33,6 +33,7 @@ impl CacheKey {
 #[derive(Clone)]
 struct Kept {
     bytes: Bytes,
+    since: Instant,
     life: Duration,
 }
 
@@ -78,14 +79,15 @@ impl AnswerCache {
         self.keep_for.by_type.get(&resource_type).copied().unwrap_or(self.keep_for.otherwise).min(decided)
     }
 
-    pub(super) fn find(&self, key: &CacheKey) -> Option<Bytes> {
-        self.kept.get(key).map(|kept| kept.bytes)
+    /// An answer that is younger than `life`, whoever it was kept for.
+    pub(super) fn find(&self, key: &CacheKey, life: Duration) -> Option<Bytes> {
+        self.kept.get(key).filter(|kept| kept.since.elapsed() < life).map(|kept| kept.bytes)
     }
 
     pub(super) fn keep_for(&self, key: CacheKey, bytes: &Bytes, life: Duration) {
         if !life.is_zero() {
             // A copy: these bytes may be a slice of a connection's larger buffer.
-            self.kept.insert(key, Kept { bytes: Bytes::copy_from_slice(bytes), life });
+            self.kept.insert(key, Kept { bytes: Bytes::copy_from_slice(bytes), since: Instant::now(), life });
         }
     }
 
@@ -133,14 +135,15 @@ mod tests {
         let patient = CacheKey::of("/Patient/p1", None);
         for key in [&search, &form, &patient] {
             cache.keep_for(key.clone(), &Bytes::from_static(b"{}"), life);
-            assert!(cache.find(key).is_some());
+            assert!(cache.find(key, life).is_some());
         }
-        assert!(cache.find(&CacheKey::of("/Observation?patient=p10", None)).is_none());
+        assert!(cache.find(&CacheKey::of("/Observation?patient=p10", None), life).is_none());
+        assert!(cache.find(&search, Duration::from_nanos(1)).is_none(), "older than this decision allows");
         cache.forget(&Reference { resource_type: of("Observation"), id: Id::parse("o1").unwrap() });
-        assert!(cache.find(&search).is_none());
-        assert!(cache.find(&form).is_none());
-        assert!(cache.find(&patient).is_some());
+        assert!(cache.find(&search, life).is_none());
+        assert!(cache.find(&form, life).is_none());
+        assert!(cache.find(&patient, life).is_some());
         cache.keep_for(search.clone(), &Bytes::from_static(b"{}"), Duration::ZERO);
-        assert!(cache.find(&search).is_none());
+        assert!(cache.find(&search, life).is_none());
     }
 }

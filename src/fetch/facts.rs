@@ -5,10 +5,12 @@
 //! list: an EHR that answers in part is a failure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use moka::sync::Cache;
 
+use super::answers::CacheKey;
 use super::{Ehr, FetchError};
 use crate::audit::Reservation;
 use crate::decide::{ConsentFact, CoverageFact, Facts, PatientFacts, Roster};
@@ -42,6 +44,8 @@ impl FactSource {
 pub struct Look {
     pub(super) target: Box<str>,
     pub(super) found: Option<Bytes>,
+    /// Whether the EHR was asked for it just now.
+    pub(super) is_fresh: bool,
     owners: Vec<Id>,
 }
 
@@ -89,16 +93,25 @@ impl Ehr {
         exchange: ExchangeId,
     ) -> Result<Look, FetchError> {
         let target: Box<str> = format!("/{resource}").into();
-        let found = self.ask(&target, limits::RESOURCE_BYTES, exchange).await?;
+        let kept = self.answers.find(&CacheKey::of(&target, None), Duration::MAX);
+        let is_fresh = kept.is_none();
+        let found = match kept {
+            Some(kept) => Some(kept),
+            None => self.ask(&target, limits::RESOURCE_BYTES, exchange).await?,
+        };
         let mut owners = Vec::new();
         if let Some(bytes) = &found {
             let mut tape = Tape::new();
-            let document = tape.read(bytes).map_err(|_| FetchError::Media)?;
-            if let Subject::Patients(patients) = subject::of(resource.resource_type, document.root(), &[self.base()]) {
+            let root = tape.read(bytes).map_err(|_| FetchError::Media)?.root();
+            let is = |name: &str, text: &str| root.get(name).and_then(Value::text).is_some_and(|have| have == text);
+            if !is("resourceType", resource.resource_type.as_str()) || !is("id", resource.id.as_str()) {
+                return Err(FetchError::Mismatch);
+            }
+            if let Subject::Patients(patients) = subject::of(resource.resource_type, root, &[self.base()]) {
                 owners = patients;
             }
         }
-        Ok(Look { target, found, owners })
+        Ok(Look { target, found, is_fresh, owners })
     }
 
     async fn gather(

@@ -5,7 +5,7 @@
 
 use super::judge::{Judge, Verdict};
 use super::tally::{Tally, Withheld};
-use super::{Bases, FilterError, Judged, redact};
+use super::{Bases, FilterError, Judged, Released, redact};
 use crate::fhir::json::{Document, JsonError, Kind, Tape, Value, write_string};
 use crate::fhir::reference::Reference;
 use crate::limits;
@@ -90,8 +90,8 @@ impl<'q> BundleFilter<'q> {
     }
 
     /// What is ready to be sent; empties it.
-    pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out)
+    pub fn take_output(&mut self) -> Released {
+        Released(std::mem::take(&mut self.out))
     }
 
     /// How much is ready to be sent.
@@ -116,7 +116,7 @@ impl<'q> BundleFilter<'q> {
     }
 
     /// Closes the Bundle with our own links: `own` is this page, `next` the sealed link to a further one.
-    pub fn close(mut self, own: &str, next: Option<&str>) -> (Vec<u8>, Tally) {
+    pub fn close(mut self, own: &str, next: Option<&str>) -> (Released, Tally) {
         let shape = self.question.interaction().shape();
         if self.entries > 0 {
             self.out.push(b']');
@@ -124,7 +124,7 @@ impl<'q> BundleFilter<'q> {
         let first_page = matches!(self.question.interaction(), Interaction::Search(_));
         let states_total = first_page && next.is_none() && shape.total != TotalWanted::None;
         close_bundle(states_total.then_some(self.tally.matches), own, next, &mut self.out);
-        (self.out, self.tally)
+        (Released(self.out), self.tally)
     }
 
     /// The account so far.
@@ -326,10 +326,10 @@ impl<'q> BundleFilter<'q> {
 }
 
 /// A searchset without entries, to the byte what a filter writes that lets none through.
-pub fn empty_searchset(own: &str, states_total: bool) -> Vec<u8> {
+pub fn empty_searchset(own: &str, states_total: bool) -> Released {
     let mut out = BEGINNING.to_vec();
     close_bundle(states_total.then_some(0), own, None, &mut out);
-    out
+    Released(out)
 }
 
 fn close_bundle(total: Option<u32>, own: &str, next: Option<&str>, out: &mut Vec<u8>) {

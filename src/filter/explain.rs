@@ -113,7 +113,13 @@ mod tests {
         let vital = lab.replace("laboratory", "vital-signs");
         let dated = |day: &str| format!(r#"{lab},"effectiveDateTime":"{day}""#);
         let label = |code: &str| format!(r#"{{"system":"http://labels","code":"{code}"}}"#);
-        let labels = format!(r#""meta":{{"security":[{},{},{}]}},{}"#, label("N"), label("R"), label("HIV"), dated("2024-05-01"));
+        let labels = format!(
+            r#""meta":{{"security":[{},{},{}]}},{}"#,
+            label("N"),
+            label("R"),
+            label("HIV"),
+            dated("2024-05-01")
+        );
         let inline = format!(
             r#"{},"note":[{{"extension":[{{"url":"http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label","valueCoding":{}}}]}}]"#,
             dated("2024-05-01"),

@@ -43,11 +43,11 @@ fn filtered_in(
     let mut out = Vec::new();
     for piece in body.as_bytes().chunks(size) {
         filter.feed(piece)?;
-        out.extend(filter.take_output());
+        out.extend(filter.take_output().as_bytes());
     }
     let next = filter.end()?;
     let (rest, tally) = filter.close("https://gw/fhir/self", None);
-    out.extend(rest);
+    out.extend(rest.as_bytes());
     let text = String::from_utf8(out).unwrap();
     Tape::new().read(text.as_bytes()).unwrap();
     Ok((text, tally, next))
@@ -262,7 +262,7 @@ fn the_next_page_is_followed_only_below_the_ehrs_base() {
     filter.feed(bundle(&[&lab("a", "p1", "")]).as_bytes()).unwrap();
     filter.end().unwrap();
     let (body, _) = filter.close("s", Some("https://gw/fhir/_page/t"));
-    let text = String::from_utf8(body).unwrap();
+    let text = String::from_utf8(body.as_bytes().to_vec()).unwrap();
     assert!(
         text.contains(r#"{"relation":"next","url":"https://gw/fhir/_page/t"}"#) && !text.contains("total"),
         "{text}"
@@ -278,7 +278,7 @@ fn totals_speak_of_first_pages_only() {
     let mut filter = BundleFilter::new(&question, BASES);
     filter.feed(bundle(&[&lab("a", "p1", "")]).as_bytes()).unwrap();
     filter.end().unwrap();
-    let text = String::from_utf8(filter.close("s", None).0).unwrap();
+    let text = String::from_utf8(filter.close("s", None).0.as_bytes().to_vec()).unwrap();
     assert!(text.contains(r#""id":"a""#) && !text.contains("total"), "{text}");
 }
 
@@ -324,7 +324,7 @@ fn a_read_answers_what_was_asked_or_nothing() {
     let question = question("Observation/a", LABS);
     let body = |text: &str| {
         read(text.as_bytes(), &question, BASES)
-            .map(|filtered| filtered.into_body().map(|body| String::from_utf8(body).unwrap()))
+            .map(|filtered| filtered.into_body().map(|body| String::from_utf8(body.as_bytes().to_vec()).unwrap()))
     };
     let good = lab("a", "p1", "");
     assert!(
@@ -338,7 +338,6 @@ fn a_read_answers_what_was_asked_or_nothing() {
     assert_eq!(body(&lab("b", "p1", "")).unwrap_err(), FilterError::Mismatch);
     assert_eq!(body(&good.replace("\"Observation\"", "\"Condition\"")).unwrap_err(), FilterError::Mismatch);
     assert!(matches!(body("{}x").unwrap_err(), FilterError::Json(_)));
-    assert_eq!(absent().body(), None);
 }
 
 #[test]
@@ -355,13 +354,16 @@ fn an_entry_has_a_largest_size() {
 fn what_can_come_along_waits_for_its_match_and_the_rest_takes_no_room() {
     let note = "n".repeat(crate::limits::WHOLE_ANSWER_BYTES / 4);
     let other = |id: u32| {
-        format!(r#"{{"resourceType":"Goal","id":"g{id}","subject":{{"reference":"Patient/p1"}},"note":[{{"text":"{note}"}}]}}"#)
+        format!(
+            r#"{{"resourceType":"Goal","id":"g{id}","subject":{{"reference":"Patient/p1"}},"note":[{{"text":"{note}"}}]}}"#
+        )
     };
     let goals: Vec<String> = (0..5).map(other).collect();
     let practitioner = r#"{"resourceType":"Practitioner","id":"dr"}"#;
     let entry = lab("a", "p1", r#","performer":[{"reference":"Practitioner/dr"}]"#);
     let mut entries: Vec<&str> = goals.iter().map(String::as_str).collect();
     entries.extend([practitioner, &entry]);
-    let (text, tally) = filtered("Observation?patient=p1&_include=Observation:performer", EVERYTHING, &bundle(&entries));
+    let (text, tally) =
+        filtered("Observation?patient=p1&_include=Observation:performer", EVERYTHING, &bundle(&entries));
     assert_eq!((tally.released, tally.withheld.get(&Withheld::Include)), (2, Some(&5)), "{text}");
 }

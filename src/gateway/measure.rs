@@ -39,7 +39,7 @@ pub(super) fn outcome(fault: &Fault) -> Outcome {
             Outcome::Denied
         }
         Fault::Fetch(_) | Fault::Filter(_) => Outcome::Upstream,
-        Fault::Decide(_) | Fault::Audit(_) | Fault::Randomness => Outcome::Failed,
+        Fault::Decide(_) | Fault::Audit(_) | Fault::Panic | Fault::Randomness => Outcome::Failed,
     }
 }
 

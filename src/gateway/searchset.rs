@@ -4,10 +4,11 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 
 use super::Shared;
-use super::trail::{AskedSearch, Trail, counts, delivery, hex};
+use super::trail::{Trail, counts, delivery, hex};
 use crate::audit::{Closer, Closing};
+use crate::fetch::FetchError;
 use crate::fetch::body::UpstreamBody;
-use crate::filter::{self, BundleFilter, FilterError, Tally};
+use crate::filter::{self, BundleFilter, FilterError, Released, Tally};
 use crate::limits;
 use crate::respond::body::Sender;
 use crate::respond::refusal::Fault;
@@ -20,16 +21,32 @@ pub(super) fn whole(
     bytes: &[u8],
     shared: &Shared,
     trail: &Trail,
-) -> Result<(Vec<u8>, Tally), FilterError> {
+) -> Result<(Released, Tally), FilterError> {
     let mut filter = BundleFilter::new(question, shared.bases());
     filter.feed(bytes)?;
     let continuation = filter.end()?;
     Ok(finish(filter, question, continuation, shared, trail))
 }
 
+/// The beginning of an answer too large to hold, once it is seen to be the beginning of a searchset: what is none must
+/// be refused before anything is sent.
+pub(super) async fn beginning(
+    question: &Question,
+    head: Bytes,
+    rest: &mut UpstreamBody,
+    shared: &Shared,
+) -> Result<Bytes, Fault> {
+    let head = if head.is_empty() { rest.next().await.map_err(FetchError::from)?.unwrap_or_default() } else { head };
+    let first = head.get(..limits::SEARCHSET_BEGINNING_BYTES).unwrap_or(&head);
+    BundleFilter::new(question, shared.bases()).feed(first)?;
+    Ok(head)
+}
+
 /// A searchset without entries, as [`whole`] would write it.
-pub(super) fn nothing(asked: &AskedSearch, shared: &Shared) -> Bytes {
-    filter::empty_searchset(&own_link(&asked.canonical, shared), asked.states_total).into()
+pub(super) fn nothing(trail: &Trail, shared: &Shared) -> Released {
+    let asked = trail.search();
+    let own = asked.map(|asked| own_link(&asked.canonical, shared)).unwrap_or_default();
+    filter::empty_searchset(&own, asked.is_some_and(|asked| asked.states_total))
 }
 
 fn finish(
@@ -38,7 +55,7 @@ fn finish(
     continuation: Option<String>,
     shared: &Shared,
     trail: &Trail,
-) -> (Vec<u8>, Tally) {
+) -> (Released, Tally) {
     let own = trail.search().map(|asked| own_link(&asked.canonical, shared)).unwrap_or_default();
     let next = continuation.and_then(|continuation| next_link(&continuation, question, shared, trail));
     filter.close(&own, next.as_deref())
@@ -68,9 +85,9 @@ struct Sent {
 }
 
 impl Sent {
-    async fn send(&mut self, piece: Vec<u8>) -> bool {
-        self.digest.update(&piece);
-        self.sender.send(piece.into()).await
+    async fn send(&mut self, piece: Released) -> bool {
+        self.digest.update(piece.as_bytes());
+        self.sender.send(piece).await
     }
 }
 
@@ -134,7 +151,7 @@ async fn judge_pieces(
                 return Err(Fault::Absent);
             }
         }
-        piece = rest.next().await.map_err(crate::fetch::FetchError::from)?;
+        piece = rest.next().await.map_err(FetchError::from)?;
     }
     Ok(filter.end()?)
 }

@@ -43,14 +43,19 @@ pub(super) struct Trail {
 
 impl Trail {
     pub(super) fn begin(exchange: ExchangeId, now: Now, arrival: &Arrival) -> Self {
-        let mut entry = Entry::exchange(exchange, now);
-        entry.peer = Some(arrival.peer.ip().to_string());
-        entry.method = Some(method_name(&arrival.parts.method).to_owned());
+        let mut trail = Self::bare(exchange, now);
+        trail.entry.peer = Some(arrival.peer.ip().to_string());
+        trail.entry.method = Some(method_name(&arrival.parts.method).to_owned());
+        trail
+    }
+
+    /// The trail of an exchange of which nothing else is known.
+    pub(super) fn bare(exchange: ExchangeId, now: Now) -> Self {
         Self {
             exchange,
             now,
             began: Instant::now(),
-            entry,
+            entry: Entry::exchange(exchange, now),
             client: None,
             asked: metrics::Asked::Unknown,
             search: None,

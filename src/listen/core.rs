@@ -1,11 +1,9 @@
 //! One core: a thread, a runtime, a listener, and everything that came in through it.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol as Transport, Socket, Type};
@@ -14,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::drain::{Drain, Tally};
+use super::drain::{Counted, Drain, Tally};
 use super::http::{self, Ended, Peer, Protocol};
 use super::rim::Rim;
 use super::slots::{Slot, Slots};
@@ -88,10 +86,15 @@ impl<H: Handler> Core<H> {
             }
         }
         // Connections that the kernel had already established are served; they would be reset otherwise.
-        while let Some((stream, peer)) = waiting(&listener).await {
-            self.admit(stream, peer);
+        if let Ok(listener) = listener.into_std() {
+            while let Ok((stream, peer)) = listener.accept() {
+                if stream.set_nonblocking(true).is_ok()
+                    && let Ok(stream) = TcpStream::from_std(stream)
+                {
+                    self.admit(stream, peer);
+                }
+            }
         }
-        drop(listener);
         self.drain.begin();
         let grace = stop.borrow().unwrap_or_default();
         let finished = async {
@@ -106,12 +109,12 @@ impl<H: Handler> Core<H> {
 
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         if let Some(slot) = self.seat.slots.take(peer.ip()) {
-            spawn_local(Rc::clone(self).connection(stream, peer, slot));
+            let place = (slot, self.connections.enter());
+            spawn_local(Rc::clone(self).connection(stream, peer, place));
         }
     }
 
-    async fn connection(self: Rc<Self>, stream: TcpStream, address: SocketAddr, _slot: Slot) {
-        let _counted = self.connections.enter();
+    async fn connection(self: Rc<Self>, stream: TcpStream, address: SocketAddr, _place: (Slot, Counted)) {
         if stream.set_nodelay(true).is_err() {
             return;
         }
@@ -135,14 +138,6 @@ impl<H: Handler> Core<H> {
             self.seat.metrics.rim(Event::Slow);
         }
     }
-}
-
-async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-    poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 /// A connection that was gone before it was accepted says nothing about the next one; running out of file

@@ -131,8 +131,8 @@ async fn drive<C: Future>(connection: C, finish: fn(Pin<&mut C>), pace: &Pace, m
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ended::Closed);
             }
-            if member.is_draining() {
-                pace.retire();
+            if member.is_draining() && !is_finishing {
+                pace.drain();
             }
             if pace.is_retiring() && !is_finishing {
                 is_finishing = true;

@@ -127,6 +127,17 @@ impl Pace {
         }
     }
 
+    /// The core is ending. A connection that has not carried a request may have one on its way, which nobody
+    /// would send again; it is given a moment for it.
+    pub(super) fn drain(&self) {
+        if self.next_answer.get() == 0 {
+            let end = Instant::now() + limits::DRAIN_FIRST_REQUEST;
+            self.request_due.set(end.min(self.request_due.get()));
+        } else {
+            self.retire();
+        }
+    }
+
     pub(super) fn is_retiring(&self) -> bool {
         self.is_retiring.get()
     }

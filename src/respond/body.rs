@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use crate::filter::Released;
+
 /// The error that makes the connection break off instead of ending a body as if it were complete.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
@@ -43,8 +45,8 @@ pub struct Sender(mpsc::Sender<Piece>);
 
 impl Sender {
     /// Hands over the next piece, once the last but one is taken. False when nobody takes it any more.
-    pub async fn send(&self, piece: Bytes) -> bool {
-        self.0.send(Piece::Data(piece)).await.is_ok()
+    pub async fn send(&self, piece: Released) -> bool {
+        self.0.send(Piece::Data(piece.into())).await.is_ok()
     }
 
     /// Says that the body is complete. False when nobody takes it any more. Without it, the body breaks off, visibly.

@@ -14,7 +14,7 @@ use crate::decide::DecideError;
 use crate::fetch::FetchError;
 use crate::fetch::pool::PoolError;
 use crate::filter::FilterError;
-use crate::id::{DecisionId, ExchangeId};
+use crate::id::DecisionId;
 use crate::identify::IdentifyError;
 use crate::rewrite::RewriteError;
 use crate::understand::UnderstandError;
@@ -54,6 +54,9 @@ pub enum Fault {
     /// The resource is withheld, or there is none.
     #[error("nothing to release")]
     Absent,
+    /// A step panicked.
+    #[error("panic")]
+    Panic,
     /// The operating system has no randomness.
     #[error("no randomness")]
     Randomness,
@@ -100,10 +103,13 @@ impl Refusal {
             Fault::Filter(_) => Some(upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")),
             Fault::Audit(_) => Some(Self::unrecorded()),
             Fault::Absent => Some(absent()),
-            Fault::Randomness => {
-                Some(simple(StatusCode::INTERNAL_SERVER_ERROR, "exception", "internal", "The gateway failed."))
-            }
+            Fault::Panic | Fault::Randomness => Some(Self::internal()),
         }
+    }
+
+    /// The gateway's own fault.
+    pub fn internal() -> Self {
+        simple(StatusCode::INTERNAL_SERVER_ERROR, "exception", "internal", "The gateway failed; nothing was released.")
     }
 
     pub(super) fn unrecorded() -> Self {
@@ -138,7 +144,7 @@ impl Refusal {
         self.closes
     }
 
-    pub(super) fn body(&self, exchange: ExchangeId) -> Vec<u8> {
+    pub(super) fn body(&self, exchange: &str) -> Vec<u8> {
         let decision = self.decision.map(|decision| format!(" Decision {decision}.")).unwrap_or_default();
         operation_outcome(&self.issues, &format!("Request {exchange}.{decision}"))
     }
@@ -159,13 +165,13 @@ fn accept(error: AcceptError) -> Refusal {
         E::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not-supported"),
         E::OutsideBase => (StatusCode::NOT_FOUND, "not-found"),
         E::TargetTooLong => (StatusCode::URI_TOO_LONG, "too-long"),
-        E::ContentCoding | E::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported"),
+        E::ContentCoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported"),
         E::Expectation => (StatusCode::EXPECTATION_FAILED, "not-supported"),
         E::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-long"),
         E::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
         _ => (StatusCode::BAD_REQUEST, "invalid"),
     };
-    let plain = matches!(error, E::MethodNotAllowed | E::OutsideBase | E::TargetTooLong | E::MediaType);
+    let plain = matches!(error, E::MethodNotAllowed | E::OutsideBase | E::TargetTooLong);
     Refusal { closes: !plain, ..simple(status, code, "http", &sentence(&error.to_string())) }
 }
 
@@ -231,7 +237,7 @@ fn fetch(error: FetchError) -> Refusal {
         FetchError::Pool(PoolError::Busy) => upstream(StatusCode::SERVICE_UNAVAILABLE, "upstream-busy"),
         FetchError::Pool(_) | FetchError::Credential(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-unreachable"),
         FetchError::Status(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-status"),
-        FetchError::Media | FetchError::TooLarge | FetchError::Facts => {
+        FetchError::Media | FetchError::TooLarge | FetchError::Mismatch | FetchError::Facts => {
             upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")
         }
     }

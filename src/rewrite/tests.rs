@@ -100,7 +100,8 @@ fn each_side_of_a_date_is_bounded_once() {
         ("date=ne2024-03-01&_lastUpdated=ge2024", "_lastUpdated=ge2024&date=ge2024-01-01&date=le2024-12-31"),
     ] {
         let target = upstream(&format!("Observation?patient=p1&category=laboratory&{asked}"), &in_2024, &["p1"]);
-        let dates: Vec<&str> = target.split('&').filter(|pair| pair.contains("date=") || pair.contains("_last")).collect();
+        let dates: Vec<&str> =
+            target.split('&').filter(|pair| pair.contains("date=") || pair.contains("_last")).collect();
         assert_eq!(dates.join("&"), sent, "{asked}");
     }
 }

@@ -21,9 +21,12 @@ const LAYERS: &[&[&str]] = &[
     &["audit"],
     &["fetch"],
     &["filter"],
+    &["publish"],
     &["respond"],
-    &["listen", "admin"],
+    &["listen"],
+    &["admin"],
     &["gateway"],
+    &["start"],
     &["demo"],
     &["cli"],
 ];
@@ -56,7 +59,9 @@ fn imports(root: &Path, file: &Path) -> (String, Vec<String>) {
             let group = group.split('}').next().unwrap_or_default();
             named.extend(group.split(',').map(|part| part.trim().split("::").next().unwrap_or_default().to_owned()));
         } else {
-            named.push(rest.split(|next: char| !(next.is_alphanumeric() || next == '_')).next().unwrap_or_default().to_owned());
+            named.push(
+                rest.split(|next: char| !(next.is_alphanumeric() || next == '_')).next().unwrap_or_default().to_owned(),
+            );
         }
     }
     named.retain(|name| !name.is_empty() && *name != room);
@@ -95,7 +100,11 @@ fn an_upward_import_is_found() {
     let folder = std::env::temp_dir().join(format!("portcullis-layers-{}", std::process::id()));
     fs::create_dir_all(folder.join("fhir")).unwrap();
     let file = folder.join("fhir/name.rs");
-    fs::write(&file, "use crate::{clock, gateway::Gateway};\n// crate::filter in a comment\nfn f() { crate::fetch::x() }\n").unwrap();
+    fs::write(
+        &file,
+        "use crate::{clock, gateway::Gateway};\n// crate::filter in a comment\nfn f() { crate::fetch::x() }\n",
+    )
+    .unwrap();
     let (room, named) = imports(&folder, &file);
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(room, "fhir");

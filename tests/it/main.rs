@@ -7,6 +7,12 @@
     reason = "a test that meets what it did not expect has found something and ends"
 )]
 
+mod careless;
 mod direct_query;
 mod layers;
+mod lossless;
+mod refusals;
+mod starter;
+mod streaming;
 mod support;
+mod upstream_faults;

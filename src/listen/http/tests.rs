@@ -379,17 +379,35 @@ async fn draining_closes_the_idle_and_finishes_the_rest() {
         let (mut idle, idle_served) = server.http1();
         ask(&mut idle, "/").await;
         hello(&mut idle).await;
-        let (_silent, silent_served) = server.http1();
         let (mut busy, busy_served) = server.http1();
         ask(&mut busy, "/two").await;
         until(&mut busy, "hello\r\n").await;
         server.drain.begin();
         assert_eq!(idle_served.await.unwrap(), Ended::Closed);
-        assert_eq!(silent_served.await.unwrap(), Ended::Closed);
         assert!(!busy_served.is_finished());
         server.house.gate.notify_one();
         until(&mut busy, "world\r\n0\r\n\r\n").await;
         assert_eq!(busy_served.await.unwrap(), Ended::Closed);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_leaves_a_moment_for_a_first_request() {
+    local(async {
+        let server = Server::new(9);
+        let (_silent, silent_served) = server.http1();
+        let (mut late, late_served) = server.http1();
+        yield_now().await;
+        let start = Instant::now();
+        server.drain.begin();
+        yield_now().await;
+        ask(&mut late, "/").await;
+        assert!(until(&mut late, "0\r\n\r\n").await.contains("connection: close\r\n"));
+        assert_eq!(late_served.await.unwrap(), Ended::Closed);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(silent_served.await.unwrap(), Ended::Slow);
+        about(start, limits::DRAIN_FIRST_REQUEST);
     })
     .await;
 }

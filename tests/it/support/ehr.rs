@@ -22,7 +22,10 @@ pub(crate) fn resources() -> BTreeMap<String, Json> {
         let bundle: Json = serde_json::from_str(bundle).unwrap();
         for entry in bundle["entry"].as_array().unwrap() {
             let resource = entry["resource"].clone();
-            found.insert(format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap()), resource);
+            found.insert(
+                format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap()),
+                resource,
+            );
         }
     }
     found

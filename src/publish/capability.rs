@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::{Document, Media};
 use crate::fhir::json::{Tape, Value};
 use crate::fhir::name::ResourceType;
 use crate::fhir::search::{ParameterKind, lookup};
@@ -16,12 +17,12 @@ const WITHHELD: &[&str] = &["_security", "_source"];
 
 /// The gateway's statement, made from the EHR's: the same resource types with the interactions, search parameters
 /// and includes that the gateway understands.
-pub(super) fn narrowed(
+pub fn capability_statement(
     of_ehr: &[u8],
     base: &str,
     date: &str,
     token_endpoint: Option<&str>,
-) -> Result<Vec<u8>, FilterError> {
+) -> Result<Document, FilterError> {
     let mut tape = Tape::new();
     let root = tape.read(of_ehr)?.root();
     if root.get("resourceType").and_then(Value::text).is_none_or(|name| name != "CapabilityStatement") {
@@ -54,7 +55,7 @@ pub(super) fn narrowed(
         "format": ["application/fhir+json", "json"],
         "rest": [rest],
     });
-    Ok(statement.to_string().into_bytes())
+    Ok(Document { media: Media::FhirJson, bytes: statement.to_string().into() })
 }
 
 fn is(value: Option<Value<'_>>, text: &str) -> bool {
@@ -136,16 +137,20 @@ mod tests {
                 {"name":"patient","type":"reference"},{"name":"_security","type":"token"},{"name":"code-value-date","type":"composite"},{"name":"SECRET","type":"token"}],
                "searchRevInclude":["*","Provenance:target"]},
               {"type":"Binary","interaction":[{"code":"read"}]},{"type":"Condition","interaction":[{"code":"create"}]},{"type":"SECRET","interaction":[{"code":"read"}]}]}]}"#;
-        let bytes =
-            narrowed(of_ehr.as_bytes(), "https://gw/fhir", "2026-01-01T00:00:00.000Z", Some("https://as/token"))
-                .unwrap();
-        let text = String::from_utf8(bytes).unwrap();
+        let document = capability_statement(
+            of_ehr.as_bytes(),
+            "https://gw/fhir",
+            "2026-01-01T00:00:00.000Z",
+            Some("https://as/token"),
+        )
+        .unwrap();
+        let text = String::from_utf8(document.bytes().to_vec()).unwrap();
         assert!(!text.contains("SECRET") && !text.contains("http://ehr") && !text.contains("delete"), "{text}");
         let statement: Json = serde_json::from_str(&text).unwrap();
         let expected = json!([{"type":"Observation","interaction":[{"code":"read"},{"code":"search-type"}],
             "searchParam":[{"name":"patient","type":"reference"}],"searchRevInclude":["Provenance:target"]}]);
         assert_eq!(statement["rest"][0]["resource"], expected);
         assert!(text.contains(r#""valueUri":"https://as/token""#));
-        assert!(narrowed(br#"{"resourceType":"Bundle"}"#, "", "", None).is_err());
+        assert!(capability_statement(br#"{"resourceType":"Bundle"}"#, "", "", None).is_err());
     }
 }
