@@ -5,6 +5,7 @@ W=${PORTCULLIS_CI_WORK:-$HOME/.cache/portcullis-ci}
 mkdir -p "$W" && W=$(cd "$W" && pwd)
 export PORTCULLIS_CI_WORK=$W
 PY=$W/venv/bin/python
+PATH=$W/bin:$PATH # install.sh puts Node there when the system has none that will do
 
 step() { printf '[%s] %s\n' "$(basename "$0")" "$*" >&2; }
 die() { step "FAILED: $*"; exit 1; }

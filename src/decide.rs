@@ -52,6 +52,16 @@ use crate::fhir::name::Id;
 use crate::id::DecisionId;
 use crate::understand::Interaction;
 
+/// Whether the scopes reach an interaction at all. [`decide`] asks the same; asked beforehand, nothing is looked up for
+/// a client that may not ask.
+pub fn check_scopes(
+    scopes: &[ScopeGrant<'_>],
+    interaction: &Interaction,
+    decision: DecisionId,
+) -> Result<(), DecideError> {
+    if scope::permit(scopes, interaction) { Ok(()) } else { Err(DecideError::Scope { decision }) }
+}
+
 /// Decides an interaction. `patients` are those it is about, as far as they are known before anything is fetched.
 #[expect(clippy::too_many_arguments, reason = "a decision depends on all of these and on nothing else")]
 pub fn decide(
@@ -65,9 +75,7 @@ pub fn decide(
     now: Now,
     id: DecisionId,
 ) -> Result<Permit, DecideError> {
-    if !scope::permit(caller.scopes, interaction) {
-        return Err(DecideError::Scope { decision: id });
-    }
+    check_scopes(caller.scopes, interaction, id)?;
     let today = now.date();
     let question = Question { caller, interaction, patients, facts, lookback, today };
     let input = input::shape(&question).ok_or(DecideError::Input { decision: id })?;

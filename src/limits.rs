@@ -11,6 +11,8 @@ use std::time::Duration;
 pub const CONNECTIONS: usize = 4_096;
 /// Connections from one peer address: one payer's pool fits, one broken client cannot take the rest.
 pub const CONNECTIONS_PER_PEER: usize = 256;
+/// Connections of operators to the listener for health and metrics.
+pub const ADMIN_CONNECTIONS: usize = 64;
 /// Connections the kernel may queue while accept is busy.
 pub const LISTEN_BACKLOG: i32 = 1_024;
 /// Time for the TLS handshake; tokio-rustls has no deadline of its own.
@@ -46,12 +48,25 @@ pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const H2_PING: Duration = Duration::from_secs(20);
 /// See [`H2_PING`].
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a client may reset before they were looked at, before its connection is closed (rapid reset).
+pub const H2_PENDING_RESETS: usize = 20;
+/// Streams that we may have to reset for a client's errors, before its connection is closed.
+pub const H2_LOCAL_RESETS: usize = 256;
+/// Wait after accept failed for want of file descriptors, for some to come free.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Exchanges in flight on one core before new ones are refused with 503.
 pub const IN_FLIGHT_PER_CORE: usize = 512;
 /// Time for what is in flight to finish after SIGTERM: below the 30 s after which orchestrators kill.
 pub const DRAIN: Duration = Duration::from_secs(25);
+/// Of that, time for the first request of a connection that was opened just before.
+pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Time a client may take to accept the next piece of an answer.
 pub const RESPONSE_STALL: Duration = Duration::from_secs(30);
+
+// --- configuration ---------------------------------------------------------------------------------
+
+/// The configuration file, and each text or PEM file that it names.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 
 // --- understanding ---------------------------------------------------------------------------------
 
@@ -91,6 +106,18 @@ pub const KEY_SET_REFRESH: Duration = Duration::from_secs(60);
 pub const KEY_SET_BYTES: usize = 64 * 1024;
 /// Time to fetch a key set.
 pub const KEY_SET_FETCH: Duration = Duration::from_secs(3);
+/// A key set is kept no longer than this, whatever its `Cache-Control` says: a removed key stops counting.
+pub const KEY_SET_LIFE_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// A key set is kept at least this long: Keycloak sends `no-cache`, which would mean a fetch for every token.
+pub const KEY_SET_LIFE_MIN: Duration = Duration::from_secs(60);
+/// Without a usable key set, a failed fetch is tried again after this time: an issuer that starts answers 503.
+pub const KEY_SET_RETRY: Duration = Duration::from_secs(5);
+/// A key set is renewed in the background when it has less than this time left.
+pub const KEY_SET_RENEW: Duration = Duration::from_secs(20);
+/// Life of a token from issue to expiry, unless the issuer's entry says otherwise: UDAP allows an hour.
+pub const TOKEN_LIFE_SECONDS: i64 = 3_600;
+/// Scopes in one token: one for every R4 type, and more.
+pub const TOKEN_SCOPES: usize = 256;
 
 // --- policy ----------------------------------------------------------------------------------------
 
@@ -110,57 +137,6 @@ pub const FACT_CACHE: u64 = 50_000;
 pub const FACT_CACHE_LIFE: Duration = Duration::from_secs(30);
 /// Patients that one search may name.
 pub const PATIENTS_PER_SEARCH: usize = 50;
-
-// --- EHR -------------------------------------------------------------------------------------------
-
-/// Time to open a connection to the EHR, TLS included.
-pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(2);
-/// Time from the request to the head of the EHR's answer.
-pub const UPSTREAM_HEAD: Duration = Duration::from_secs(15);
-/// Silence allowed between two pieces of the EHR's answer.
-pub const UPSTREAM_IDLE: Duration = Duration::from_secs(15);
-/// Time for the whole of the EHR's answer.
-pub const UPSTREAM_TOTAL: Duration = Duration::from_secs(120);
-/// Idle connections kept per core, and for how long: shorter than any EHR's own keep-alive.
-pub const UPSTREAM_POOL: usize = 64;
-/// See [`UPSTREAM_POOL`].
-pub const UPSTREAM_POOL_IDLE: Duration = Duration::from_secs(30);
-/// Connections to the EHR at once, per core.
-pub const UPSTREAM_CONNECTIONS: usize = 256;
-/// Header block of an answer.
-pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
-/// Answers up to this size are held whole and filtered in one piece; larger ones go entry by entry.
-pub const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
-/// A single resource read by id, which cannot be filtered before it is complete.
-pub const RESOURCE_BYTES: usize = 4 * 1024 * 1024;
-/// One entry of a streamed Bundle.
-pub const ENTRY_BYTES: usize = 4 * 1024 * 1024;
-/// A streamed answer as a whole.
-pub const STREAMED_ANSWER_BYTES: u64 = 1024 * 1024 * 1024;
-/// Filtered bytes gathered before they are handed to the connection.
-pub const STREAM_FRAME_BYTES: usize = 32 * 1024;
-/// The target of an upstream search as GET; longer ones are sent as a form.
-pub const UPSTREAM_TARGET_BYTES: usize = 4 * 1024;
-/// Entries asked of the EHR for one page, where neither client nor policy says less.
-pub const PAGE_COUNT: u32 = 100;
-/// Answers of the EHR kept in memory, in bytes, over all cores.
-pub const ANSWER_CACHE_BYTES: u64 = 64 * 1024 * 1024;
-
-// --- audit -----------------------------------------------------------------------------------------
-
-/// Exchanges whose record is reserved and not yet durable; beyond it new ones are refused with 503.
-pub const AUDIT_OUTSTANDING: usize = 1_024;
-/// One audit record, encoded.
-pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
-/// Records made durable by one `fdatasync`.
-pub const AUDIT_BATCH: usize = 256;
-/// Size of one segment of the log.
-pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
-/// Space written ahead of the log, so that a full disk is known before the EHR is asked.
-pub const AUDIT_HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
-
-// --- deciding --------------------------------------------------------------------------------------
-
 /// An attribution file: several million memberships.
 pub const ROSTER_BYTES: u64 = 512 * 1024 * 1024;
 /// The name of a roster, or a member id.
@@ -207,3 +183,62 @@ pub const POLICY_FOLDERS: usize = 4;
 pub const GATE_SEEDS: usize = 128;
 /// Inputs grown from them: some milliseconds each at worst, while policies are loaded.
 pub const GATE_INPUTS: usize = 512;
+/// The list of patients that payers may ask about, when it is a file.
+pub const ROSTER_FILE_BYTES: u64 = 256 * 1024 * 1024;
+
+// --- EHR -------------------------------------------------------------------------------------------
+
+/// Time to open a connection to the EHR, TLS included.
+pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(2);
+/// Time from the request to the head of the EHR's answer.
+pub const UPSTREAM_HEAD: Duration = Duration::from_secs(15);
+/// Silence allowed between two pieces of the EHR's answer.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(15);
+/// Time for the whole of the EHR's answer.
+pub const UPSTREAM_TOTAL: Duration = Duration::from_secs(120);
+/// Idle connections kept per core, and for how long: shorter than any EHR's own keep-alive.
+pub const UPSTREAM_POOL: usize = 64;
+/// See [`UPSTREAM_POOL`].
+pub const UPSTREAM_POOL_IDLE: Duration = Duration::from_secs(30);
+/// Connections to the EHR at once, per core.
+pub const UPSTREAM_CONNECTIONS: usize = 256;
+/// Header block of an answer.
+pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
+/// Answers up to this size are held whole and filtered in one piece; larger ones go entry by entry.
+pub const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
+/// What is looked at of an answer that is sent in pieces, before its own head is: a Bundle's type and first entry.
+pub const SEARCHSET_BEGINNING_BYTES: usize = 4 * 1024;
+/// A single resource read by id, which cannot be filtered before it is complete.
+pub const RESOURCE_BYTES: usize = 4 * 1024 * 1024;
+/// One entry of a streamed Bundle.
+pub const ENTRY_BYTES: usize = 4 * 1024 * 1024;
+/// A streamed answer as a whole.
+pub const STREAMED_ANSWER_BYTES: u64 = 1024 * 1024 * 1024;
+/// Filtered bytes gathered before they are handed to the connection.
+pub const STREAM_FRAME_BYTES: usize = 32 * 1024;
+/// The target of an upstream search as GET; longer ones are sent as a form.
+pub const UPSTREAM_TARGET_BYTES: usize = 4 * 1024;
+/// Entries asked of the EHR for one page, where neither client nor policy says less.
+pub const PAGE_COUNT: u32 = 100;
+/// Answers of the EHR kept in memory, in bytes, over all cores.
+pub const ANSWER_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+// --- audit -----------------------------------------------------------------------------------------
+
+/// Exchanges that hold space in the log, from before the EHR is asked until the receipt is used up or the
+/// closing is durable; beyond it new ones are refused with 503.
+pub const AUDIT_OUTSTANDING: usize = 1_024;
+/// One audit record, encoded.
+pub const AUDIT_RECORD_BYTES: usize = 16 * 1024;
+/// Records made durable by one `fdatasync`.
+pub const AUDIT_BATCH: usize = 256;
+/// Size of one segment of the log.
+pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
+/// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and
+/// a longest closing for each of [`AUDIT_OUTSTANDING`] exchanges, with a fifth to spare.
+pub const AUDIT_HEADROOM_BYTES: u64 = 40 * 1024 * 1024;
+/// Space is written ahead in pieces of this size; one piece delays a waiting record by a few milliseconds.
+pub const AUDIT_HEADROOM_STEP: u64 = 2 * 1024 * 1024;
+/// The signed checkpoint is rewritten with each batch and forced to the device at most this often; a power
+/// failure can set it back by this much and never forward.
+pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);

@@ -9,6 +9,8 @@ mod media;
 mod page;
 mod query;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use thiserror::Error;

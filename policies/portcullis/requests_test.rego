@@ -2,7 +2,7 @@
 package portcullis_test
 
 labs := {
-	"client": {"id": "payer-a-etl", "organization": "payer-a", "purpose": "HPAYMT", "attributes": {}},
+	"client": {"id": "payer-a-etl", "organization": "https://payer-a.example.org", "purpose": "HPAYMT", "attributes": {}},
 	"scopes": [{"type": "*", "read": true, "search": true}],
 	"request": {
 		"interaction": "search-type",

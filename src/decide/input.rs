@@ -176,6 +176,7 @@ fn operand(out: &mut Writer, operand: &Operand) {
             out.optional("type", resource_type.map(|resource_type| resource_type.as_str()));
             out.text("id", id.as_str());
         }
+        Operand::Canonical { .. } => out.text("text", &operand.to_string()),
         Operand::String(text) | Operand::Uri(text) => out.text("text", text),
         Operand::Token { system, code } => {
             out.optional("system", system.as_deref());

@@ -84,6 +84,11 @@ impl Path {
         self.0.first().map_or("", |step| &step.name)
     }
 
+    /// The element names, outermost first.
+    pub fn steps(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|step| &*step.name)
+    }
+
     /// Calls `visit` with every value at this path until it answers `true`; tells whether it did.
     pub fn any<'d>(&self, resource: Value<'d>, visit: &mut dyn FnMut(Value<'d>) -> bool) -> bool {
         descend(&self.0, resource, visit)
@@ -100,6 +105,11 @@ fn descend<'d>(steps: &[Step], value: Value<'d>, visit: &mut dyn FnMut(Value<'d>
             .is_none_or(|(element, code)| item.get(element).and_then(Value::text).is_some_and(|text| text == &**code));
         kept && descend(rest, item, visit)
     })
+}
+
+/// The choice elements that a member's name may be a type-suffixed form of: `effectiveDateTime` of `effective`.
+pub fn choice_bases(member: &str) -> impl Iterator<Item = &str> {
+    CHOICES.iter().filter_map(move |choice| member.strip_suffix(choice)).filter(|base| !base.is_empty())
 }
 
 /// The member of this name, or the choice element that begins with it.

@@ -2,10 +2,9 @@
 //!
 //! Takes: a resource. Gives: [`Subject`]. Guarantees: judged by one rule per type, the element behind the
 //! type's `patient` search parameter (R4), never by compartment, which also holds records about others.
-//! Refuses: to guess. A logical, contained, foreign or missing reference is [`Subject::Unprovable`].
+//! Refuses: to guess. A logical, contained or foreign reference is [`Subject::Unprovable`], a missing one [`Subject::Unstated`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::fhir::json::Value;
@@ -17,13 +16,34 @@ use crate::fhir::search::definition;
 /// Parameters that name the one patient a record is about, in order of preference.
 const SUBJECT_PARAMETERS: &[&str] = &["patient", "subject", "individual"];
 
-/// Types whose `patient` parameter is about many parties, not about whose record it is.
-const NO_SINGLE_SUBJECT: &[&str] = &["AuditEvent", "Group", "Person", "Provenance"];
+/// Types that hold data of patients and say in no one element whose: about many parties, about whatever is inside, or
+/// about a patient behind another resource.
+const NO_SINGLE_SUBJECT: &[&str] = &[
+    "AuditEvent",
+    "Binary",
+    "BiologicallyDerivedProduct",
+    "Bundle",
+    "DeviceMetric",
+    "EnrollmentResponse",
+    "Group",
+    "Linkage",
+    "MessageHeader",
+    "OperationOutcome",
+    "Parameters",
+    "PaymentNotice",
+    "PaymentReconciliation",
+    "Person",
+    "Provenance",
+    "Schedule",
+    "Subscription",
+    "VerificationResult",
+];
 
-static RULES: LazyLock<HashMap<ResourceType, Rule>> = LazyLock::new(|| {
+/// By the index of the type.
+static RULES: LazyLock<Vec<Option<Rule>>> = LazyLock::new(|| {
     let rule = |resource_type: ResourceType| {
         if resource_type.as_str() == "Patient" {
-            return Some((resource_type, Rule { parameter: "_id", paths: Vec::new() }));
+            return Some(Rule { parameter: "_id", paths: Vec::new() });
         }
         if NO_SINGLE_SUBJECT.contains(&resource_type.as_str()) {
             return None;
@@ -31,11 +51,15 @@ static RULES: LazyLock<HashMap<ResourceType, Rule>> = LazyLock::new(|| {
         SUBJECT_PARAMETERS.iter().find_map(|parameter| {
             let definition = definition::lookup(resource_type, parameter)?;
             let about_patients = definition.targets.iter().any(|target| &**target == "Patient");
-            about_patients.then(|| (resource_type, Rule { parameter, paths: definition.paths.clone() }))
+            about_patients.then(|| Rule { parameter, paths: definition.paths.clone() })
         })
     };
-    ResourceType::all().filter_map(rule).collect()
+    ResourceType::all().map(rule).collect()
 });
+
+fn rule(resource_type: ResourceType) -> Option<&'static Rule> {
+    RULES.get(resource_type.index())?.as_ref()
+}
 
 struct Rule {
     parameter: &'static str,
@@ -51,27 +75,29 @@ pub enum Subject {
     NotPatientData,
     /// The type is patient data, and nothing in it proves whose.
     Unprovable,
+    /// The type is patient data, and nothing in it says whose: what it is contained in may.
+    Unstated,
 }
 
 /// The search parameter that restricts this type to patients: `patient`, `subject`, `_id` for Patient;
 /// `None` for types that are not patient data.
 pub fn parameter(resource_type: ResourceType) -> Option<&'static str> {
-    RULES.get(&resource_type).map(|rule| rule.parameter)
+    rule(resource_type).map(|rule| rule.parameter)
 }
 
 /// The outermost element that names the patient; redaction must never remove it.
 pub fn elements(resource_type: ResourceType) -> impl Iterator<Item = &'static str> {
-    RULES.get(&resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
+    rule(resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
 }
 
-/// Whether the type is about many parties and so has no rule of its own.
+/// Whether the type holds data of patients and has no rule that says whose: its records never leave on their own.
 pub fn is_about_many(resource_type: ResourceType) -> bool {
     NO_SINGLE_SUBJECT.contains(&resource_type.as_str())
 }
 
 /// Whose record `resource` is.
 pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> Subject {
-    let Some(rule) = RULES.get(&resource_type) else {
+    let Some(rule) = rule(resource_type) else {
         return if is_about_many(resource_type) { Subject::Unprovable } else { Subject::NotPatientData };
     };
     if rule.paths.is_empty() {
@@ -79,9 +105,10 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
         return id.map_or(Subject::Unprovable, |id| Subject::Patients(vec![id]));
     }
     let mut patients = Vec::new();
-    let mut provable = true;
+    let (mut provable, mut stated) = (true, false);
     for path in &rule.paths {
         path.any(resource, &mut |value| {
+            stated = true;
             match patient(value, bases) {
                 Party::Patient(id) => patients.push(id),
                 Party::Other if rule.paths.len() == 1 && path.first() != "subject" => {}
@@ -90,7 +117,11 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
             !provable
         });
     }
-    if provable && !patients.is_empty() { Subject::Patients(patients) } else { Subject::Unprovable }
+    match (stated, provable && !patients.is_empty()) {
+        (false, _) => Subject::Unstated,
+        (true, true) => Subject::Patients(patients),
+        (true, false) => Subject::Unprovable,
+    }
 }
 
 enum Party {
@@ -153,7 +184,6 @@ mod tests {
     fn what_proves_nothing_is_nobodys() {
         for text in [
             r#"{"resourceType":"Patient"}"#,
-            r#"{"resourceType":"Observation"}"#,
             r##"{"resourceType":"Observation","subject":{"reference":"#p"}}"##,
             r#"{"resourceType":"Observation","subject":{"reference":"Group/g1"}}"#,
             r#"{"resourceType":"Observation","subject":{"identifier":{"value":"MRN-1"}}}"#,
@@ -162,8 +192,16 @@ mod tests {
             r#"{"resourceType":"Observation","subject":[{"reference":"Patient/p1"},{"reference":"urn:x"}]}"#,
             r#"{"resourceType":"Provenance","target":[{"reference":"Patient/p1"}]}"#,
             r#"{"resourceType":"Group","member":[{"entity":{"reference":"Patient/p1"}}]}"#,
+            r#"{"resourceType":"Binary","securityContext":{"reference":"Patient/p1"}}"#,
+            r#"{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient","id":"p1"}}]}"#,
+            r#"{"resourceType":"Subscription","criteria":"Observation?patient=p1"}"#,
+            r#"{"resourceType":"Parameters","parameter":[]}"#,
         ] {
             assert_eq!(subject(text), Subject::Unprovable, "{text}");
         }
+        assert_eq!(
+            subject(r#"{"resourceType":"Observation","performer":[{"reference":"Patient/p1"}]}"#),
+            Subject::Unstated
+        );
     }
 }

@@ -215,6 +215,21 @@ impl Include {
         let refers = definition.kind == crate::fhir::search::ParameterKind::Reference;
         (refers && parts.next().is_none()).then(|| Self { direction, source, parameter: parameter.into(), target })
     }
+
+    /// Whether resources of this type can come along.
+    pub fn brings(&self, resource_type: ResourceType) -> bool {
+        match self.direction {
+            Direction::Reverse => self.source == resource_type,
+            Direction::Forward => self.target.map_or_else(
+                || {
+                    let definition = crate::fhir::search::lookup(self.source, &self.parameter);
+                    let targets = definition.map(|definition| definition.targets.as_slice()).unwrap_or_default();
+                    targets.iter().any(|target| &**target == "Resource" || **target == *resource_type.as_str())
+                },
+                |target| target == resource_type,
+            ),
+        }
+    }
 }
 
 impl std::fmt::Display for Include {

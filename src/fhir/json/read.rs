@@ -1,282 +1,283 @@
 //! The reader behind [`super::Tape`]: one pass, recursive descent, eight bytes of a string at a time.
+//!
+//! Speed comes from three habits: what is left to read is a slice that is split, so that there is no index to check;
+//! strings and indentation are passed word by word; names are compared only where a sketch of them collides.
 
-use super::{JsonError, Kind, Node};
+use super::{JsonError, Kind, Node, Tape};
 use crate::limits;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
+/// Odd and without pattern: multiplication by it carries every bit of a 32-bit word into the highest.
+const SPREAD: u32 = 0x9E37_79B1;
+/// An object with more members than this has its names sorted when it ends, rather than compared as they come.
+const FEW_MEMBERS: usize = 64;
 
-/// Reads one value that starts at or after `start` into `nodes`; gives the position after it.
-pub(super) fn document(bytes: &[u8], start: usize, nodes: &mut Vec<Node>) -> Result<usize, JsonError> {
-    nodes.clear();
+/// Reads one value that starts at or after `start` into `tape`; gives the position after it.
+pub(super) fn document(bytes: &[u8], start: usize, tape: &mut Tape) -> Result<usize, JsonError> {
+    tape.nodes.clear();
+    tape.veiled = false;
     if u32::try_from(bytes.len()).is_err() {
         return Err(JsonError::Values);
     }
-    let at = skip_space(bytes, start).ok_or(JsonError::Incomplete)?;
-    let mut reader = Reader { bytes, at, nodes };
+    let rest = after_space(bytes.get(start..).unwrap_or_default());
+    let mut reader = Reader { bytes, rest, nodes: &mut tape.nodes, veiled: &mut tape.veiled };
     reader.value(0)?;
-    Ok(reader.at)
+    Ok(reader.at())
 }
 
 /// The first position from `at` on that holds no white space; `None` at the end.
-pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(byte) = bytes.get(at) {
-        if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-            return Some(at);
+pub(super) fn skip_space(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = after_space(bytes.get(at..)?);
+    (!rest.is_empty()).then(|| bytes.len() - rest.len())
+}
+
+fn after_space(mut rest: &[u8]) -> &[u8] {
+    loop {
+        rest = match rest {
+            [b' ' | b'\n' | b'\r' | b'\t', after @ ..] => after,
+            _ => return rest,
+        };
+        while let Some(after) = rest.strip_prefix(b"        ") {
+            rest = after;
         }
-        at += 1;
     }
-    None
 }
 
 struct Reader<'r> {
     bytes: &'r [u8],
-    at: usize,
+    /// What is not read yet: the end of `bytes`.
+    rest: &'r [u8],
     nodes: &'r mut Vec<Node>,
+    veiled: &'r mut bool,
 }
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
     fn value(&mut self, depth: usize) -> Result<(), JsonError> {
-        let byte = self.peek()?;
-        match byte {
-            b'"' => {
-                let node = self.string()?;
-                self.push(node).map(drop)
-            }
-            b'{' => self.object(depth + 1),
-            b'[' => self.array(depth + 1),
-            b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.literal(b"true", Kind::Boolean),
-            b'f' => self.literal(b"false", Kind::Boolean),
-            b'n' => self.literal(b"null", Kind::Null),
-            _ => Err(JsonError::Syntax(self.at)),
+        match self.rest {
+            [b'"', after @ ..] => self.string(after),
+            [b'{', after @ ..] => self.object(after, depth + 1),
+            [b'[', after @ ..] => self.array(after, depth + 1),
+            [b'-' | b'0'..=b'9', ..] => self.number(),
+            [b't', ..] => self.literal(b"true", Kind::Boolean),
+            [b'f', ..] => self.literal(b"false", Kind::Boolean),
+            [b'n', ..] => self.literal(b"null", Kind::Null),
+            _ => Err(self.unexpected()),
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), JsonError> {
-        let index = self.open(Kind::Object, depth)?;
-        let mut seen = 0_u64;
-        self.space();
-        if self.peek()? == b'}' {
-            return self.close(index);
+    fn object(&mut self, inside: &'r [u8], depth: usize) -> Result<(), JsonError> {
+        let index = self.open(Kind::Object, inside, depth)?;
+        let mut names = Names::default();
+        if let [b'}', after @ ..] = self.rest {
+            return self.close(index, after);
         }
         loop {
-            if self.peek()? != b'"' {
-                return Err(JsonError::Syntax(self.at));
+            let [b'"', after @ ..] = self.rest else { return Err(self.unexpected()) };
+            let start = self.at();
+            let name = self.name(after)?;
+            if names.may_hold(name) {
+                self.refuse_elder(index, name, start)?;
             }
-            let name = self.string()?;
-            if name.escaped {
-                return Err(JsonError::EscapedName(name.start as usize));
-            }
-            self.refuse_duplicate(index, &mut seen, &name)?;
-            self.push(name)?;
-            self.space();
-            if self.peek()? != b':' {
-                return Err(JsonError::Syntax(self.at));
-            }
-            self.at += 1;
-            self.space();
+            self.push(Kind::String, start, Holds::Name)?;
+            self.rest = after_space(self.rest);
+            let [b':', after @ ..] = self.rest else { return Err(self.unexpected()) };
+            self.rest = after_space(after);
             self.value(depth)?;
-            self.space();
-            match self.peek()? {
-                b',' => self.at += 1,
-                b'}' => return self.close(index),
-                _ => return Err(JsonError::Syntax(self.at)),
-            }
-            self.space();
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Result<(), JsonError> {
-        let index = self.open(Kind::Array, depth)?;
-        self.space();
-        if self.peek()? == b']' {
-            return self.close(index);
-        }
-        loop {
-            self.value(depth)?;
-            self.space();
-            match self.peek()? {
-                b',' => self.at += 1,
-                b']' => return self.close(index),
-                _ => return Err(JsonError::Syntax(self.at)),
-            }
-            self.space();
-        }
-    }
-
-    /// Compares a name with its elder siblings, but only when a 64-bit sketch of them says that it may be there.
-    fn refuse_duplicate(&self, object: usize, seen: &mut u64, name: &Node) -> Result<(), JsonError> {
-        let text = self.span(name);
-        let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
-        let edge = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default());
-        let mixed = edge(inner.first()).wrapping_mul(31)
-            ^ edge(inner.last()).wrapping_mul(17)
-            ^ edge(inner.get(inner.len() / 2)).wrapping_mul(7)
-            ^ (inner.len() as u32).wrapping_mul(3);
-        let bit = 1_u64 << (mixed & 63);
-        if *seen & bit != 0 {
-            let mut at = object + 1;
-            while let Some(sibling) = self.nodes.get(at) {
-                if self.span(sibling) == text {
-                    return Err(JsonError::Duplicate(name.start as usize));
+            self.rest = after_space(self.rest);
+            match self.rest {
+                [b',', after @ ..] => self.rest = after_space(after),
+                [b'}', after @ ..] => {
+                    if names.count > FEW_MEMBERS {
+                        self.refuse_duplicates(index)?;
+                    }
+                    return self.close(index, after);
                 }
-                at = self.nodes.get(at + 1).map_or(usize::MAX, |value| value.next as usize);
+                _ => return Err(self.unexpected()),
             }
         }
-        *seen |= bit;
+    }
+
+    fn array(&mut self, inside: &'r [u8], depth: usize) -> Result<(), JsonError> {
+        let index = self.open(Kind::Array, inside, depth)?;
+        if let [b']', after @ ..] = self.rest {
+            return self.close(index, after);
+        }
+        loop {
+            self.value(depth)?;
+            self.rest = after_space(self.rest);
+            match self.rest {
+                [b',', after @ ..] => self.rest = after_space(after),
+                [b']', after @ ..] => return self.close(index, after),
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+
+    /// Reads a member name from after its opening quote; gives it without quotes.
+    fn name(&mut self, inside: &'r [u8]) -> Result<&'r [u8], JsonError> {
+        let start = self.at();
+        self.rest = after_plain(inside);
+        match self.rest {
+            [b'"', after @ ..] => {
+                let name = inside.get(..inside.len() - self.rest.len()).unwrap_or_default();
+                self.rest = after;
+                Ok(name)
+            }
+            [b'\\', ..] => Err(JsonError::EscapedName(start)),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// Refuses a name that one of the members before it has.
+    fn refuse_elder(&self, object: usize, name: &[u8], start: usize) -> Result<(), JsonError> {
+        if self.names(object).any(|(elder, _)| elder == name) {
+            return Err(JsonError::Duplicate(start));
+        }
         Ok(())
     }
 
-    fn span(&self, node: &Node) -> &[u8] {
-        self.bytes.get(node.start as usize..node.end as usize).unwrap_or_default()
+    /// Compares all names of an object, in less than the square of their number.
+    #[cold]
+    fn refuse_duplicates(&self, object: usize) -> Result<(), JsonError> {
+        let mut names: Vec<_> = self.names(object).collect();
+        names.sort_unstable();
+        let twice = names.iter().zip(names.iter().skip(1)).find(|((name, _), (next, _))| name == next);
+        twice.map_or(Ok(()), |(_, (_, start))| Err(JsonError::Duplicate(*start)))
     }
 
-    fn string(&mut self) -> Result<Node, JsonError> {
-        let start = self.at;
-        self.at += 1;
-        let mut escaped = false;
+    /// The names read so far of an object that is still open, without quotes, and where they start.
+    fn names(&self, object: usize) -> impl Iterator<Item = (&'r [u8], usize)> {
+        let mut at = object + 1;
+        std::iter::from_fn(move || {
+            let name = self.nodes.get(at)?;
+            at = self.nodes.get(at + 1).map_or(usize::MAX, |value| value.next as usize);
+            let span = self.bytes.get(name.start as usize + 1..(name.end as usize).checked_sub(1)?)?;
+            Some((span, name.start as usize))
+        })
+    }
+
+    /// Reads a string from after its opening quote.
+    fn string(&mut self, inside: &'r [u8]) -> Result<(), JsonError> {
+        let start = self.at();
+        let mut holds = Holds::Text;
+        self.rest = inside;
         loop {
-            self.plain_run();
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Ok(self.node(Kind::String, start, escaped));
+            self.rest = after_plain(self.rest);
+            match self.rest {
+                [b'"', after @ ..] => {
+                    self.rest = after;
+                    return self.push(Kind::String, start, holds);
                 }
-                b'\\' => {
-                    escaped = true;
+                [b'\\', ..] => {
+                    holds = Holds::Escapes;
                     self.escape()?;
                 }
-                byte if byte < 0x20 => return Err(JsonError::Syntax(self.at)),
-                _ => self.at += 1,
+                _ => return Err(self.unexpected()),
             }
-        }
-    }
-
-    /// Moves over bytes of a string that are neither quote, backslash nor control character.
-    fn plain_run(&mut self) {
-        while let Some(chunk) = self.bytes.get(self.at..self.at + 8).and_then(|chunk| <[u8; 8]>::try_from(chunk).ok()) {
-            let word = u64::from_le_bytes(chunk);
-            let quote = word ^ (ONES * b'"' as u64);
-            let backslash = word ^ (ONES * b'\\' as u64);
-            let stop = (quote.wrapping_sub(ONES) & !quote)
-                | (backslash.wrapping_sub(ONES) & !backslash)
-                | (word.wrapping_sub(ONES * 0x20) & !word);
-            let stop = stop & HIGHS;
-            if stop != 0 {
-                self.at += (stop.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 8;
         }
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        let kind = self.bytes.get(self.at + 1).ok_or(JsonError::Incomplete)?;
-        match kind {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-            b'u' => {
-                let unit = self.unit(start)?;
-                match unit {
-                    0xD800..=0xDBFF => {
-                        if self.peek()? != b'\\' {
-                            return Err(JsonError::Escape(start));
-                        }
-                        match self.bytes.get(self.at + 1) {
-                            None => return Err(JsonError::Incomplete),
-                            Some(b'u') => {}
-                            Some(_) => return Err(JsonError::Escape(start)),
-                        }
-                        if !(0xDC00..=0xDFFF).contains(&self.unit(start)?) {
-                            return Err(JsonError::Escape(start));
-                        }
-                    }
-                    0xDC00..=0xDFFF => return Err(JsonError::Escape(start)),
-                    _ => {}
-                }
-            }
+        let start = self.at();
+        *self.veiled |= matches!(self.rest, [_, b'u' | b'/', ..]);
+        match self.rest {
+            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => self.rest = after,
+            [_, b'u', ..] => match self.unit(start)? {
+                0xD800..=0xDBFF => self.low_surrogate(start)?,
+                0xDC00..=0xDFFF => return Err(JsonError::Escape(start)),
+                _ => {}
+            },
+            [_] => return Err(JsonError::Incomplete),
             _ => return Err(JsonError::Escape(start)),
         }
         Ok(())
     }
 
-    /// Reads `\uXXXX` at the current position.
+    fn low_surrogate(&mut self, start: usize) -> Result<(), JsonError> {
+        match self.rest {
+            [b'\\', b'u', ..] => match self.unit(start)? {
+                0xDC00..=0xDFFF => Ok(()),
+                _ => Err(JsonError::Escape(start)),
+            },
+            [] | [b'\\'] => Err(JsonError::Incomplete),
+            _ => Err(JsonError::Escape(start)),
+        }
+    }
+
+    /// Reads `\uXXXX`, of which the first two characters are known.
     fn unit(&mut self, start: usize) -> Result<u32, JsonError> {
-        let digits = self.bytes.get(self.at + 2..self.at + 6).ok_or(JsonError::Incomplete)?;
+        let Some(([_, _, digits @ ..], after)) = self.rest.split_first_chunk::<6>() else {
+            return Err(JsonError::Incomplete);
+        };
         let mut unit = 0;
         for digit in digits {
             unit = unit * 16 + char::from(*digit).to_digit(16).ok_or(JsonError::Escape(start))?;
         }
-        self.at += 6;
+        self.rest = after;
         Ok(unit)
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        if self.peek()? == b'-' {
-            self.at += 1;
+        let start = self.at();
+        if let [b'-', after @ ..] = self.rest {
+            self.rest = after;
         }
-        match self.peek()? {
-            b'0' => self.at += 1,
-            b'1'..=b'9' => self.digits(),
-            _ => return Err(JsonError::Syntax(self.at)),
+        match self.rest {
+            [b'0', after @ ..] => self.rest = after,
+            _ => self.digits()?,
         }
-        if self.bytes.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.some_digits()?;
+        if let [b'.', after @ ..] = self.rest {
+            self.rest = after;
+            self.digits()?;
         }
-        if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek()?, b'+' | b'-') {
-                self.at += 1;
-            }
-            self.some_digits()?;
+        if let [b'e' | b'E', after @ ..] = self.rest {
+            self.rest = match after {
+                [b'+' | b'-', after @ ..] => after,
+                _ => after,
+            };
+            self.digits()?;
         }
-        if self.at == self.bytes.len() {
+        if self.rest.is_empty() {
             return Err(JsonError::Incomplete);
         }
-        let node = self.node(Kind::Number, start, false);
-        self.push(node).map(drop)
+        self.push(Kind::Number, start, Holds::Text)
     }
 
-    fn digits(&mut self) {
-        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
+    /// Reads one digit or more.
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let [b'0'..=b'9', rest @ ..] = self.rest else { return Err(self.unexpected()) };
+        self.rest = rest;
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-    }
-
-    fn some_digits(&mut self) -> Result<(), JsonError> {
-        if !self.peek()?.is_ascii_digit() {
-            return Err(JsonError::Syntax(self.at));
-        }
-        self.digits();
         Ok(())
     }
 
     fn literal(&mut self, word: &[u8], kind: Kind) -> Result<(), JsonError> {
-        let start = self.at;
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        if !rest.starts_with(word) {
-            return Err(if word.starts_with(rest) { JsonError::Incomplete } else { JsonError::Syntax(start) });
-        }
-        self.at += word.len();
-        let node = self.node(kind, start, false);
-        self.push(node).map(drop)
+        let start = self.at();
+        let Some(after) = self.rest.strip_prefix(word) else {
+            return Err(if word.starts_with(self.rest) { JsonError::Incomplete } else { JsonError::Syntax(start) });
+        };
+        self.rest = after;
+        self.push(kind, start, Holds::Text)
     }
 
-    fn open(&mut self, kind: Kind, depth: usize) -> Result<usize, JsonError> {
+    /// Enters an array or object; gives the index of its node.
+    fn open(&mut self, kind: Kind, inside: &'r [u8], depth: usize) -> Result<usize, JsonError> {
+        let start = self.at();
         if depth > limits::JSON_DEPTH {
-            return Err(JsonError::Depth(self.at));
+            return Err(JsonError::Depth(start));
         }
-        let node = self.node(kind, self.at, false);
-        self.at += 1;
-        self.push(node)
+        let index = self.nodes.len();
+        self.rest = after_space(inside);
+        self.push(kind, start, Holds::Text)?;
+        Ok(index)
     }
 
-    fn close(&mut self, index: usize) -> Result<(), JsonError> {
-        self.at += 1;
-        let (end, next) = (self.at as u32, self.nodes.len() as u32);
+    fn close(&mut self, index: usize, after: &'r [u8]) -> Result<(), JsonError> {
+        self.rest = after;
+        let (end, next) = (self.at() as u32, self.nodes.len() as u32);
         if let Some(node) = self.nodes.get_mut(index) {
             node.end = end;
             node.next = next;
@@ -284,29 +285,79 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn node(&self, kind: Kind, start: usize, escaped: bool) -> Node {
-        Node { start: start as u32, end: self.at as u32, next: 0, kind, escaped }
-    }
-
-    fn push(&mut self, mut node: Node) -> Result<usize, JsonError> {
+    /// Notes a value that ends here.
+    fn push(&mut self, kind: Kind, start: usize, holds: Holds) -> Result<(), JsonError> {
         let index = self.nodes.len();
         if index >= limits::JSON_VALUES {
             return Err(JsonError::Values);
         }
-        node.next = index as u32 + 1;
-        self.nodes.push(node);
-        Ok(index)
+        let (start, end, next) = (start as u32, self.at() as u32, index as u32 + 1);
+        let (escaped, name) = (holds == Holds::Escapes, holds == Holds::Name);
+        self.nodes.push(Node { start, end, next, kind, escaped, name });
+        Ok(())
     }
 
-    fn space(&mut self) {
-        while matches!(self.bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
+    fn at(&self) -> usize {
+        self.bytes.len() - self.rest.len()
+    }
+
+    #[cold]
+    fn unexpected(&self) -> JsonError {
+        if self.rest.is_empty() { JsonError::Incomplete } else { JsonError::Syntax(self.at()) }
+    }
+}
+
+/// What is special about the text of a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Escapes,
+    Name,
+}
+
+/// What an object that is being read remembers of its member names.
+#[derive(Default)]
+struct Names {
+    count: usize,
+    sketch: u64,
+}
+
+impl Names {
+    /// Adds a name; false where it is surely the first of its kind, or where that is found out later.
+    fn may_hold(&mut self, name: &[u8]) -> bool {
+        let byte = |at: usize| u32::from(name.get(at).copied().unwrap_or_default());
+        let last = byte(name.len().wrapping_sub(1));
+        let traits = byte(0) ^ last << 8 ^ byte(name.len() / 2) << 16 ^ (name.len() as u32) << 24;
+        let bit = 1_u64 << (traits.wrapping_mul(SPREAD) >> 26);
+        let held = self.sketch & bit != 0;
+        self.sketch |= bit;
+        self.count += 1;
+        held && self.count <= FEW_MEMBERS
+    }
+}
+
+/// What follows the bytes of a string that are neither quote, backslash nor control character.
+fn after_plain(mut rest: &[u8]) -> &[u8] {
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (ONES * b'"' as u64);
+        let backslash = word ^ (ONES * b'\\' as u64);
+        let stop = (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let stop = stop & HIGHS;
+        if stop != 0 {
+            return rest.get((stop.trailing_zeros() / 8) as usize..).unwrap_or_default();
         }
+        rest = after;
     }
-
-    fn peek(&self) -> Result<u8, JsonError> {
-        self.bytes.get(self.at).copied().ok_or(JsonError::Incomplete)
+    while let [byte, after @ ..] = rest {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            break;
+        }
+        rest = after;
     }
+    rest
 }
 
 /// Resolves the escapes of a string that [`Reader`] has accepted.

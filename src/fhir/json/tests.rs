@@ -17,8 +17,34 @@ fn walks_members_in_order_and_keeps_number_text() {
     assert_eq!(root.get("c").unwrap().text().unwrap(), "x");
     assert_eq!(root.get("e").unwrap().boolean(), Some(true));
     assert_eq!(root.get("d").unwrap().kind(), Kind::Null);
-    assert_eq!(root.members().nth(1).unwrap().raw, r#""c": "x""#);
     assert!(root.get("z").is_none());
+}
+
+#[test]
+fn below_is_everything_inside_in_order() {
+    let text = r#"[0, {"a": [1, {"b": {}}], "c": "b"}, 2]"#;
+    let mut tape = Tape::new();
+    let inner = tape.read(text.as_bytes()).unwrap().root().items().nth(1).unwrap();
+    let found: Vec<_> = inner.below().map(|(name, value)| (name.unwrap_or("-"), value.raw())).collect();
+    let expected = [("a", r#"[1, {"b": {}}]"#), ("-", "1"), ("-", r#"{"b": {}}"#), ("b", "{}"), ("c", r#""b""#)];
+    assert_eq!(found, expected);
+    assert_eq!(found.len(), inner.below().count());
+    assert_eq!(inner.get("c").unwrap().below().count(), 0);
+    let empty: Vec<_> = inner.below().filter(|(_, value)| value.is_empty()).map(|(name, _)| name).collect();
+    assert_eq!(empty, [Some("b")]);
+}
+
+#[test]
+fn tells_when_raw_text_may_hide_what_it_says() {
+    let mut tape = Tape::new();
+    for (text, veiled) in [
+        (r#"["\\\u0041"]"#, true),
+        (r#"["http:\/\/ehr"]"#, true),
+        (r#"["\n\"\\u0041 \\/ \t"]"#, false),
+        (r#"["u0041/"]"#, false),
+    ] {
+        assert_eq!(tape.read(text.as_bytes()).unwrap().root().is_veiled(), veiled, "{text}");
+    }
 }
 
 #[test]
@@ -26,7 +52,8 @@ fn resolves_escapes_in_values_and_refuses_them_in_names() {
     let mut tape = Tape::new();
     let root = tape.read(br#"{"a":"\u0041\n\"\\\/\ud83d\ude00e"}"#).unwrap().root();
     assert_eq!(root.get("a").unwrap().text().unwrap(), "A\n\"\\/\u{1F600}e");
-    assert!(matches!(refused(r#"{"\u0061":1}"#), JsonError::EscapedName(_)));
+    assert_eq!(refused(r#"{"\u0061":1}"#), JsonError::EscapedName(1));
+    assert_eq!(refused(r#"{"abcdefgh\"#), JsonError::EscapedName(1));
 }
 
 #[test]
@@ -37,6 +64,19 @@ fn refuses_duplicates_anywhere() {
     let mut tape = Tape::new();
     assert!(tape.read(format!("{{{}}}", many.join(",")).as_bytes()).is_ok());
     assert!(matches!(refused(&format!("{{{},\"k77\":1}}", many.join(","))), JsonError::Duplicate(_)));
+}
+
+#[test]
+fn refuses_a_duplicate_at_its_position_however_many_members_there_are() {
+    for count in [1, 2, 63, 64, 65, 66, 1000] {
+        let names: Vec<_> = (0..count).map(|n| format!("\"name{n}\":{{\"name0\":0}}")).collect();
+        let unique = names.join(",");
+        assert!(Tape::new().read(format!("{{{unique}}}").as_bytes()).is_ok(), "{count}");
+        for repeated in [0, count / 2, count - 1] {
+            let text = format!("{{{unique},\"name{repeated}\":1}}");
+            assert_eq!(refused(&text), JsonError::Duplicate(unique.len() + 2), "{repeated} of {count}");
+        }
+    }
 }
 
 #[test]

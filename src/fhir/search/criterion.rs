@@ -141,6 +141,17 @@ impl Criterion {
         texts.join(",")
     }
 
+    /// The criterion that matches what this or `other` matches; `None` where one parameter cannot say that.
+    pub fn or(mut self, other: &Self) -> Option<Self> {
+        let same = self.definition.name == other.definition.name && self.modifier == other.modifier;
+        if !same || self.modifier == Some(Modifier::Not) {
+            return None;
+        }
+        let new = other.operands.iter().filter(|operand| !self.operands.contains(operand)).cloned().collect::<Vec<_>>();
+        self.operands.extend(new);
+        Some(self)
+    }
+
     /// Whether `resource` matches. `bases` are the absolute base URLs that mean the resource's own server.
     pub fn matches(&self, resource: Value<'_>, bases: &[&str]) -> bool {
         evaluate::matches(self, resource, bases)
@@ -167,6 +178,7 @@ fn printable(text: &str) -> Box<str> {
 
 fn kind_name(kind: ParameterKind) -> &'static str {
     match kind {
+        ParameterKind::Canonical => "canonical url",
         ParameterKind::Date => "date",
         ParameterKind::Number => "number",
         ParameterKind::Quantity => "quantity",

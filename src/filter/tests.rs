@@ -1,0 +1,369 @@
+use super::*;
+use crate::decide::testing::permit;
+use crate::fhir::name::Id;
+use crate::rewrite::rewrite;
+use crate::understand::testing::{interaction, page};
+
+const BASES: Bases<'static> = Bases { ehr: "http://ehr/fhir", gateway: "https://gw/fhir" };
+
+const LABS: &str = r#"{"allow":true,"reasons":[{"code":"c","text":"t","basis":"b"}],"patients":["p1"],
+    "types":{"Observation":{"where":["category=laboratory&date=ge2024-01-01"],"elements":["status","code","category","subject","performer","value[x]","effective[x]"]},
+             "Practitioner":{"elements":["name.family"]},"Provenance":{"elements":["target","recorded"]}},
+    "withhold_labels":["http://terminology.hl7.org/CodeSystem/v3-ActCode|PSY"],
+    "includes":["Observation:performer","Provenance:target"]}"#;
+
+const EVERYTHING: &str = r#"{"allow":true,"reasons":[{"code":"c","text":"t","basis":"b"}],"patients":["p1"],
+    "types":{"*":{"elements":["*"]}},"withhold_labels":[],"includes":["Observation:performer","Provenance:target"]}"#;
+
+fn question(asked: &str, decision: &str) -> Question {
+    let interaction = interaction(asked);
+    let permit = permit(decision, &interaction);
+    rewrite(interaction, permit, &[Id::parse("p1").unwrap()]).unwrap().into_question()
+}
+
+fn bundle(entries: &[&str]) -> String {
+    let entries: Vec<String> = entries
+        .iter()
+        .map(|resource| {
+            format!(r#"{{"fullUrl":"http://ehr/fhir/x","resource":{resource},"search":{{"mode":"match"}}}}"#)
+        })
+        .collect();
+    format!(r#"{{"resourceType":"Bundle","id":"b","type":"searchset","total":99,"entry":[{}]}}"#, entries.join(","))
+}
+
+/// Filters in pieces of `size` bytes.
+fn filtered_in(
+    size: usize,
+    asked: &str,
+    decision: &str,
+    body: &str,
+) -> Result<(String, Tally, Option<String>), FilterError> {
+    let question = question(asked, decision);
+    let mut filter = BundleFilter::new(&question, BASES);
+    let mut out = Vec::new();
+    for piece in body.as_bytes().chunks(size) {
+        filter.feed(piece)?;
+        out.extend(filter.take_output().as_bytes());
+    }
+    let next = filter.end()?;
+    let (rest, tally) = filter.close("https://gw/fhir/self", None);
+    out.extend(rest.as_bytes());
+    let text = String::from_utf8(out).unwrap();
+    Tape::new().read(text.as_bytes()).unwrap();
+    Ok((text, tally, next))
+}
+
+fn filtered(asked: &str, decision: &str, body: &str) -> (String, Tally) {
+    let whole = filtered_in(usize::MAX, asked, decision, body).unwrap();
+    for size in [1, 7, 64] {
+        assert_eq!(filtered_in(size, asked, decision, body).unwrap(), whole, "in pieces of {size}");
+    }
+    (whole.0, whole.1)
+}
+
+fn lab(id: &str, patient: &str, more: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Observation","id":"{id}","meta":{{"versionId":"2","source":"http://s"}},"status":"final",
+            "category":[{{"coding":[{{"code":"laboratory"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"4548-4"}}]}},
+            "subject":{{"reference":"Patient/{patient}"}},"effectiveDateTime":"2024-05-01","valueQuantity":{{"value":6.30}}{more}}}"#
+    )
+}
+
+/// One resource that is released, and for every check a neighbour that only that check withholds.
+#[test]
+fn each_check_withholds_what_no_other_would() {
+    let asked = "Observation?patient=p1&code=4548-4";
+    let good = lab("good", "p1", "");
+    let released = filtered(asked, LABS, &bundle(&[&good]));
+    assert_eq!((released.1.released, released.1.withheld.len()), (1, 0));
+    let label = |label: &str| good.replace(r#""versionId":"2""#, &format!(r#""security":[{label}]"#));
+    let psy = r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}"#;
+    for (neighbour, reason) in [
+        (lab("x", "p2", ""), Withheld::Patient),
+        (lab("x", "p10", ""), Withheld::Patient),
+        (good.replace("Patient/p1", "Group/g1"), Withheld::Subject),
+        (good.replace("Patient/p1", "#p1"), Withheld::Subject),
+        (good.replace("Patient/p1", "http://other/fhir/Patient/p1"), Withheld::Subject),
+        (good.replace("laboratory", "social-history"), Withheld::Constraint),
+        (good.replace("2024-05-01", "2023-05-01"), Withheld::Constraint),
+        (good.replace(r#""effectiveDateTime":"2024-05-01","#, ""), Withheld::Constraint),
+        (good.replace("4548-4", "718-7"), Withheld::Query),
+        (label(psy), Withheld::Label),
+        (
+            lab(
+                "x",
+                "p1",
+                &format!(
+                    r#","note":[{{"extension":[{{"url":"http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label","valueCoding":{psy}}}]}}]"#
+                ),
+            ),
+            Withheld::Label,
+        ),
+        (lab("x", "p1", r#","modifierExtension":[{"url":"http://m","valueBoolean":true}]"#), Withheld::Modifier),
+        (lab("x", "p1", r#","component":[{"modifierExtension":[{"url":"http://m"}]}]"#), Withheld::Modifier),
+        (good.replace("\"Observation\"", "\"Condition\""), Withheld::Type),
+        (good.replace("\"Observation\"", "\"Nonsense\""), Withheld::Malformed),
+        (good.replace("\"id\":\"good\",", ""), Withheld::Malformed),
+        (r#"{"resourceType":"Practitioner","id":"x"}"#.to_owned(), Withheld::Include),
+        (
+            r#"{"resourceType":"Provenance","id":"x","target":[{"reference":"Observation/good"}]}"#.to_owned(),
+            Withheld::Subject,
+        ),
+    ] {
+        let (text, tally) = filtered(asked, LABS, &bundle(&[&neighbour, &good]));
+        assert_eq!(tally.withheld.iter().collect::<Vec<_>>(), [(&reason, &1)], "{neighbour}");
+        assert_eq!((tally.received, tally.released, tally.matches), (2, 1, 1));
+        assert_eq!(text, released.0, "{neighbour}");
+    }
+    let unlabelled = label(r#"{"system":"http://other","code":"PSY"}"#);
+    assert_eq!(filtered(asked, LABS, &bundle(&[&unlabelled])).1.released, 1);
+}
+
+#[test]
+fn the_answer_is_our_own_bundle() {
+    let (text, _) = filtered("Observation?patient=p1", LABS, &bundle(&[&lab("a", "p1", "")]));
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"resourceType":"Bundle","type":"searchset","entry":[{"fullUrl":"https://gw/fhir/Observation/a","resource":"#,
+            r#"{"resourceType":"Observation","id":"a","meta":{"versionId":"2","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"subsetted"}]},"#,
+            r#""status":"final","category":[{"coding":[{"code":"laboratory"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"4548-4"}]},"#,
+            r#""subject":{"reference":"Patient/p1"},"effectiveDateTime":"2024-05-01","valueQuantity":{"value":6.30}},"search":{"mode":"match"}}],"#,
+            r#""total":1,"link":[{"relation":"self","url":"https://gw/fhir/self"}]}"#
+        )
+    );
+    let (empty, _) = filtered("Observation?patient=p1", LABS, &bundle(&[]));
+    assert_eq!(
+        empty,
+        r#"{"resourceType":"Bundle","type":"searchset","total":0,"link":[{"relation":"self","url":"https://gw/fhir/self"}]}"#
+    );
+}
+
+#[test]
+fn what_repeats_a_removed_element_goes_with_it() {
+    let more = r##","text":{"div":"SECRET"},"contained":[{"resourceType":"Patient","id":"c","name":[{"text":"SECRET"}]}],"note":[{"text":"SECRET"}],
+        "_status":{"extension":[{"url":"u","valueString":"SECRET"}]},"extension":[{"url":"SECRET"}],"unknown":"SECRET","implicitRules":"SECRET",
+        "performer":[{"reference":"#c"},{"extension":[{"url":"SECRET"}]},{"reference":"Practitioner/x","_display":{"extension":[{"url":"SECRET"}]}}]"##;
+    let (text, tally) = filtered("Observation?patient=p1", LABS, &bundle(&[&lab("a", "p1", more)]));
+    assert!(!text.contains("SECRET"), "{text}");
+    assert!(!text.contains("http://s\""), "{text}");
+    assert!(text.contains(r#""performer":[{"reference":"Practitioner/x"}]"#), "{text}");
+    assert_eq!(tally.redacted, 1);
+    let kept = r#"{"resourceType":"Practitioner","id":"x","name":[{"family":"F","given":["SECRET"]},{"given":["SECRET"]}],"birthDate":"SECRET"}"#;
+    let with = lab("a", "p1", r#","performer":[{"reference":"Practitioner/x"}]"#);
+    let (text, _) = filtered("Observation?patient=p1&_include=Observation:performer", LABS, &bundle(&[&with, kept]));
+    assert!(text.contains(r#""name":[{"family":"F"}]"#) && !text.contains("SECRET"), "{text}");
+}
+
+#[test]
+fn includes_need_a_released_match_whatever_their_order() {
+    let with = |id: &str, patient: &str| lab(id, patient, r#","performer":[{"reference":"Practitioner/x"}]"#);
+    let practitioner = r#"{"resourceType":"Practitioner","id":"x","name":[{"family":"F"}]}"#;
+    let provenance = |targets: &str| {
+        format!(r#"{{"resourceType":"Provenance","id":"v","target":[{targets}],"recorded":"2024-01-01T00:00:00Z"}}"#)
+    };
+    let (a, other) = (r#"{"reference":"Observation/a"}"#, r#"{"reference":"Observation/b"}"#);
+    let asked = "Observation?patient=p1&_include=Observation:performer&_revinclude=Provenance:target";
+    for (entries, released) in [
+        (vec![with("a", "p1"), practitioner.to_owned()], 2),
+        (vec![practitioner.to_owned(), with("a", "p1")], 2),
+        (vec![with("b", "p2"), practitioner.to_owned()], 0),
+        (vec![lab("a", "p1", ""), practitioner.to_owned()], 1),
+        (vec![lab("a", "p1", ""), provenance(a)], 2),
+        (vec![provenance(a), lab("a", "p1", "")], 2),
+        (vec![lab("a", "p1", ""), lab("b", "p2", ""), provenance(&format!("{a},{other}"))], 1),
+        (vec![lab("a", "p1", ""), provenance(&format!(r#"{a},{{"display":"x"}}"#))], 1),
+        (vec![provenance(other)], 0),
+    ] {
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let (text, tally) = filtered(asked, LABS, &bundle(&entries));
+        assert_eq!(tally.released, released, "{text}");
+        assert_eq!(tally.matches, text.matches(r#""mode":"match""#).count() as u32);
+    }
+    let unasked = filtered("Observation?patient=p1", LABS, &bundle(&[&with("a", "p1"), practitioner]));
+    assert_eq!(unasked.1.withheld.get(&Withheld::Include), Some(&1));
+}
+
+#[test]
+fn under_a_policy_that_allows_everything_nothing_is_lost() {
+    let rich = r#"{"resourceType":"Observation","id":"a","meta":{"source":"http://ehr/fhir","tag":[{"code":"t"}]},"text":{"div":"<a href=\"http:\/\/ehr\/fhir\/x\">http://ehr/fhir2 \u00e9</a>"},
+        "contained":[{"resourceType":"Device","id":"d"}],"modifierExtension":[{"url":"u"}],"_status":{"id":"x"},"subject":{"reference":"http://ehr/fhir/Patient/p1"},
+        "valueQuantity":{"value":12345678901234567890.10},"note":[{"text":"6.30"}]}"#;
+    let (text, tally) = filtered("Observation?patient=p1", EVERYTHING, &bundle(&[rich]));
+    let expected = rich
+        .replace(r#""source":"http://ehr/fhir""#, r#""source":"https://gw/fhir""#)
+        .replace(r#"http:\/\/ehr\/fhir\/x"#, "https://gw/fhir/x")
+        .replace(r"\u00e9", "é")
+        .replace("http://ehr/fhir/Patient", "https://gw/fhir/Patient");
+    let squeeze = |text: &str| text.split_whitespace().collect::<String>();
+    assert!(squeeze(&text).contains(&squeeze(&expected)), "{text}");
+    assert_eq!((tally.released, tally.redacted), (1, 0));
+    let foreign = rich.replace(
+        r#"{"resourceType":"Device","id":"d"}"#,
+        r#"{"resourceType":"Observation","id":"d","subject":{"reference":"Patient/p2"},"valueString":"SECRET"}"#,
+    );
+    let (text, tally) = filtered("Observation?patient=p1", EVERYTHING, &bundle(&[&foreign]));
+    assert!(!text.contains("SECRET") && !text.contains("contained") && text.contains("SUBSETTED"), "{text}");
+    assert_eq!((tally.released, tally.redacted), (1, 1));
+}
+
+#[test]
+fn the_client_may_ask_for_less() {
+    let (text, _) = filtered(
+        "Observation?patient=p1&_elements=status,value,id,resourceType",
+        EVERYTHING,
+        &bundle(&[&lab("a", "p1", "")]),
+    );
+    assert!(
+        text.contains(r#""subject":{"reference":"Patient/p1"}"#) && text.contains(r#""valueQuantity":{"value":6.30}"#),
+        "{text}"
+    );
+    assert!(
+        text.contains("SUBSETTED")
+            && text.contains("http://s")
+            && !text.contains("effectiveDateTime")
+            && !text.contains("loinc"),
+        "{text}"
+    );
+    let (text, tally) =
+        filtered("Observation?patient=p1&_summary=count", LABS, &bundle(&[&lab("a", "p1", ""), &lab("b", "p2", "")]));
+    assert_eq!(
+        text,
+        r#"{"resourceType":"Bundle","type":"searchset","total":1,"link":[{"relation":"self","url":"https://gw/fhir/self"}]}"#
+    );
+    assert_eq!(tally.released, 1);
+    let (text, _) = filtered("Observation?patient=p1&_total=none", LABS, &bundle(&[]));
+    assert!(!text.contains("total"));
+}
+
+#[test]
+fn the_next_page_is_followed_only_below_the_ehrs_base() {
+    let with = |url: &str| {
+        format!(
+            r#"{{"resourceType":"Bundle","type":"searchset","link":[{{"relation":"self","url":"x"}},{{"relation":"next","url":"{url}"}}]}}"#
+        )
+    };
+    let next = |url: &str| filtered_in(5, "Observation?patient=p1", LABS, &with(url)).unwrap();
+    assert_eq!(next("http://ehr/fhir?_getpages=1&o=2").2.unwrap(), "?_getpages=1&o=2");
+    assert_eq!(next("http://ehr/fhir/Observation?page=2").2.unwrap(), "/Observation?page=2");
+    for foreign in [
+        "http://evil/fhir?x",
+        "http://ehr/fhirx?x",
+        "http://ehr/fhir@evil/",
+        "http://ehr/fhir?a#b",
+        "http://ehr/fhir?a b",
+        "?x",
+    ] {
+        let (_, tally, next) = next(foreign);
+        assert_eq!((next, tally.foreign_links), (None, 1), "{foreign}");
+    }
+    let question = question("Observation?patient=p1", LABS);
+    let mut filter = BundleFilter::new(&question, BASES);
+    filter.feed(bundle(&[&lab("a", "p1", "")]).as_bytes()).unwrap();
+    filter.end().unwrap();
+    let (body, _) = filter.close("s", Some("https://gw/fhir/_page/t"));
+    let text = String::from_utf8(body.as_bytes().to_vec()).unwrap();
+    assert!(
+        text.contains(r#"{"relation":"next","url":"https://gw/fhir/_page/t"}"#) && !text.contains("total"),
+        "{text}"
+    );
+}
+
+#[test]
+fn totals_speak_of_first_pages_only() {
+    let asked = "Observation?patient=p1";
+    let further = page(asked, "?x", permit(LABS, &interaction(asked)).obligations().digest());
+    let permitted = permit(LABS, &further);
+    let question = rewrite(further, permitted, &[Id::parse("p1").unwrap()]).unwrap().into_question();
+    let mut filter = BundleFilter::new(&question, BASES);
+    filter.feed(bundle(&[&lab("a", "p1", "")]).as_bytes()).unwrap();
+    filter.end().unwrap();
+    let text = String::from_utf8(filter.close("s", None).0.as_bytes().to_vec()).unwrap();
+    assert!(text.contains(r#""id":"a""#) && !text.contains("total"), "{text}");
+}
+
+#[test]
+fn an_answer_that_is_not_the_searchset_asked_for_is_refused() {
+    let good = bundle(&[&lab("a", "p1", "")]);
+    let asked = "Observation?patient=p1";
+    for (bad, error) in [
+        (good.replace("searchset", "history"), FilterError::Mismatch),
+        (good.replace("\"Bundle\"", "\"List\""), FilterError::Mismatch),
+        (good.replace(r#""type":"searchset","#, ""), FilterError::Mismatch),
+        (good.replace(r#""entry":["#, r#""entry":{"a":["#), FilterError::Mismatch),
+        (r#"{"resourceType":"Bundle"}"#.to_owned(), FilterError::Mismatch),
+        (format!("{good} x"), FilterError::Json(JsonError::Trailing(0))),
+        (good.replace(r#""total":99"#, r#""type":"searchset""#), FilterError::Json(JsonError::Duplicate(0))),
+        (
+            good.replace(r#""status":"final""#, r#""status":"final","status":"final""#),
+            FilterError::Json(JsonError::Duplicate(0)),
+        ),
+        (good.replace("},{", "}{"), FilterError::Json(JsonError::Syntax(0))),
+        ("<html>".to_owned(), FilterError::Json(JsonError::Syntax(0))),
+        (String::new(), FilterError::Truncated),
+    ] {
+        if bad == good {
+            continue;
+        }
+        let same_kind = |found: &FilterError| {
+            matches!((found, &error), (FilterError::Json(a), FilterError::Json(b)) if std::mem::discriminant(a) == std::mem::discriminant(b))
+                || *found == error
+        };
+        for size in [3, usize::MAX] {
+            let found = filtered_in(size, asked, LABS, &bad).unwrap_err();
+            assert!(same_kind(&found), "{found:?} for {bad}");
+        }
+    }
+    for end in 0..good.len() {
+        assert!(filtered_in(usize::MAX, asked, LABS, &good[..end]).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn a_read_answers_what_was_asked_or_nothing() {
+    let question = question("Observation/a", LABS);
+    let body = |text: &str| {
+        read(text.as_bytes(), &question, BASES)
+            .map(|filtered| filtered.into_body().map(|body| String::from_utf8(body.as_bytes().to_vec()).unwrap()))
+    };
+    let good = lab("a", "p1", "");
+    assert!(
+        body(&good)
+            .unwrap()
+            .unwrap()
+            .starts_with(r#"{"resourceType":"Observation","id":"a","meta":{"versionId":"2","tag":["#)
+    );
+    assert_eq!(body(&lab("a", "p2", "")).unwrap(), None);
+    assert_eq!(body(&good.replace("laboratory", "vital-signs")).unwrap(), None);
+    assert_eq!(body(&lab("b", "p1", "")).unwrap_err(), FilterError::Mismatch);
+    assert_eq!(body(&good.replace("\"Observation\"", "\"Condition\"")).unwrap_err(), FilterError::Mismatch);
+    assert!(matches!(body("{}x").unwrap_err(), FilterError::Json(_)));
+}
+
+#[test]
+fn an_entry_has_a_largest_size() {
+    let question = question("Observation?patient=p1", LABS);
+    let mut filter = BundleFilter::new(&question, BASES);
+    filter.feed(br#"{"resourceType":"Bundle","type":"searchset","entry":[{"x":""#).unwrap();
+    let piece = vec![b'a'; 64 * 1024];
+    let fed = (0..100).find_map(|_| filter.feed(&piece).err());
+    assert_eq!(fed, Some(FilterError::EntryTooLarge));
+}
+
+#[test]
+fn what_can_come_along_waits_for_its_match_and_the_rest_takes_no_room() {
+    let note = "n".repeat(crate::limits::WHOLE_ANSWER_BYTES / 4);
+    let other = |id: u32| {
+        format!(
+            r#"{{"resourceType":"Goal","id":"g{id}","subject":{{"reference":"Patient/p1"}},"note":[{{"text":"{note}"}}]}}"#
+        )
+    };
+    let goals: Vec<String> = (0..5).map(other).collect();
+    let practitioner = r#"{"resourceType":"Practitioner","id":"dr"}"#;
+    let entry = lab("a", "p1", r#","performer":[{"reference":"Practitioner/dr"}]"#);
+    let mut entries: Vec<&str> = goals.iter().map(String::as_str).collect();
+    entries.extend([practitioner, &entry]);
+    let (text, tally) =
+        filtered("Observation?patient=p1&_include=Observation:performer", EVERYTHING, &bundle(&entries));
+    assert_eq!((tally.released, tally.withheld.get(&Withheld::Include)), (2, Some(&5)), "{text}");
+}

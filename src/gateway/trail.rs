@@ -1,0 +1,241 @@
+//! What is known of an exchange so far: for its record, its log line and its counters.
+//!
+//! Grows with each step, so that a refusal at any of them is recorded with all that was known by then.
+
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tracing::info;
+
+use crate::accept::Arrival;
+use crate::audit::Entry;
+use crate::audit::entry::{Counts, Decision, Delivery, Effect, Outcome, ServedFrom};
+use crate::clock::Now;
+use crate::decide::{DecideError, Permit};
+use crate::fetch::Source;
+use crate::filter::Tally;
+use crate::id::ExchangeId;
+use crate::identify::Client;
+use crate::metrics::{self, Metrics};
+use crate::respond::refusal::Fault;
+use crate::rewrite::Prepared;
+use crate::understand::{Interaction, TotalWanted};
+
+/// The search an exchange is about, as far as an answer without resources needs it.
+#[derive(Clone, Debug)]
+pub(super) struct AskedSearch {
+    pub(super) canonical: String,
+    pub(super) states_total: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Trail {
+    exchange: ExchangeId,
+    now: Now,
+    began: Instant,
+    entry: Entry,
+    client: Option<Client>,
+    asked: metrics::Asked,
+    search: Option<AskedSearch>,
+    redacted: u32,
+    concealed: bool,
+}
+
+impl Trail {
+    pub(super) fn begin(exchange: ExchangeId, now: Now, arrival: &Arrival) -> Self {
+        let mut trail = Self::bare(exchange, now);
+        trail.entry.peer = Some(arrival.peer.ip().to_string());
+        trail.entry.method = Some(method_name(&arrival.parts.method).to_owned());
+        trail
+    }
+
+    /// The trail of an exchange of which nothing else is known.
+    pub(super) fn bare(exchange: ExchangeId, now: Now) -> Self {
+        Self {
+            exchange,
+            now,
+            began: Instant::now(),
+            entry: Entry::exchange(exchange, now),
+            client: None,
+            asked: metrics::Asked::Unknown,
+            search: None,
+            redacted: 0,
+            concealed: false,
+        }
+    }
+
+    pub(super) fn exchange(&self) -> ExchangeId {
+        self.exchange
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    pub(super) fn search(&self) -> Option<&AskedSearch> {
+        self.search.as_ref()
+    }
+
+    pub(super) fn public(&mut self, interaction: &'static str) {
+        self.asked = metrics::Asked::Capabilities;
+        self.entry.interaction = Some(interaction.to_owned());
+        self.entry.served_from = Some(ServedFrom::None);
+    }
+
+    pub(super) fn identified(&mut self, client: &Client) {
+        self.entry.client = Some(client.id().to_owned());
+        self.entry.organization = Some(client.organization().to_owned());
+        self.entry.purpose = Some(client.purpose().code().to_owned());
+        self.entry.token = client.token_id().map(ToOwned::to_owned);
+        self.client = Some(client.clone());
+    }
+
+    pub(super) fn understood(&mut self, interaction: &Interaction) {
+        self.asked = match interaction {
+            Interaction::Read(_) => metrics::Asked::Read,
+            Interaction::Search(_) => metrics::Asked::Search,
+            Interaction::Page(_) => metrics::Asked::Page,
+        };
+        let canonical = interaction.canonical();
+        self.entry.interaction = Some(interaction.code().to_owned());
+        self.entry.resource_type = Some(interaction.resource_type().to_string());
+        self.entry.request = Some(canonical.clone());
+        self.search = interaction.search().map(|search| AskedSearch {
+            canonical,
+            states_total: matches!(interaction, Interaction::Search(_)) && search.shape().total != TotalWanted::None,
+        });
+    }
+
+    pub(super) fn permitted(&mut self, permit: &Permit) {
+        self.entry.decision = Some(Decision {
+            id: permit.decision().to_string(),
+            revision: permit.revision().to_string(),
+            effect: Effect::Permit,
+            reasons: permit.obligations().reasons().iter().map(|reason| reason.code.to_string()).collect(),
+        });
+    }
+
+    pub(super) fn prepared(&mut self, prepared: &Prepared) {
+        let form = prepared.form().map(|form| format!("?{}", String::from_utf8_lossy(form))).unwrap_or_default();
+        self.entry.upstream_request = Some(format!("{}{form}", prepared.target()));
+    }
+
+    pub(super) fn fetched(&mut self, from: Source) {
+        self.entry.served_from = Some(match from {
+            Source::Cache => ServedFrom::Cache,
+            Source::Ehr => ServedFrom::Ehr,
+        });
+    }
+
+    pub(super) fn filtered(&mut self, tally: &Tally) {
+        self.entry.counts = Some(counts(tally));
+        self.entry.patients = tally.patients.iter().map(ToString::to_string).collect();
+        self.redacted = tally.redacted;
+    }
+
+    /// Notes a fault before it becomes an answer.
+    pub(super) fn refused(&mut self, fault: &Fault, policy_revision: &str) {
+        if let Fault::Decide(error) = fault {
+            let (revision, reasons) = match error {
+                DecideError::Denied(denial) => {
+                    (denial.revision.to_string(), denial.reasons.iter().map(|reason| reason.code.to_string()).collect())
+                }
+                _ => (policy_revision.to_owned(), Vec::new()),
+            };
+            self.entry.decision =
+                Some(Decision { id: error.decision().to_string(), revision, effect: Effect::Deny, reasons });
+        }
+    }
+
+    pub(super) fn concealed(&mut self) {
+        self.concealed = true;
+    }
+
+    /// The record, with what the client is told. There is one; what is asked for afterwards is empty.
+    pub(super) fn entry(&mut self, status: u16, fault: Option<&'static str>, body: Option<&[u8]>) -> Entry {
+        let mut entry = std::mem::replace(&mut self.entry, Entry::exchange(self.exchange, self.now));
+        let fault = fault.or(self.concealed.then_some("concealed"));
+        entry.outcome = Some(Outcome { status, fault: fault.map(ToOwned::to_owned) });
+        entry.digest = body.map(|body| hex(digest(&SHA256, body).as_ref()));
+        entry.duration_us = Some(self.microseconds());
+        entry
+    }
+
+    pub(super) fn microseconds(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// One line a request, without anything about a patient, and the counters.
+    pub(super) fn log(&self, status: u16, fault: Option<(&Fault, &'static str)>, metrics: &Metrics) {
+        let outcome = match fault {
+            None if self.concealed => metrics::Outcome::Denied,
+            None => metrics::Outcome::Answered,
+            Some((fault, _)) => super::measure::outcome(fault),
+        };
+        metrics.exchange(self.asked, outcome, self.elapsed());
+        let counts = self.entry.counts.as_ref();
+        let decision = self.entry.decision.as_ref();
+        info!(
+            request = %self.exchange,
+            client = self.entry.client.as_deref(),
+            interaction = self.entry.interaction.as_deref(),
+            resource_type = self.entry.resource_type.as_deref(),
+            decision = decision.map(|decision| decision.id.as_str()),
+            released = counts.map(|counts| counts.released),
+            withheld = counts.map(|counts| counts.withheld.values().sum::<u64>()),
+            status,
+            fault = fault.map(|(_, label)| label),
+            detail = fault.map(|(fault, _)| fault.log_text()),
+            microseconds = self.microseconds(),
+            "exchange"
+        );
+    }
+}
+
+/// The counts of a tally, as the log has them.
+pub(super) fn counts(tally: &Tally) -> Counts {
+    Counts {
+        received: tally.received.into(),
+        released: tally.released.into(),
+        withheld: tally
+            .withheld
+            .iter()
+            .map(|(reason, count)| (reason.as_str().to_owned(), u64::from(*count)))
+            .collect(),
+        redacted: tally.redacted.into(),
+    }
+}
+
+/// How a streamed answer ended.
+pub(super) fn delivery(complete: bool) -> Delivery {
+    if complete { Delivery::Whole } else { Delivery::Cut }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default());
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+/// The method, where it is one that has a name in HTTP; a client's own word is not repeated.
+fn method_name(method: &http::Method) -> &'static str {
+    match *method {
+        http::Method::GET => "GET",
+        http::Method::HEAD => "HEAD",
+        http::Method::POST => "POST",
+        http::Method::PUT => "PUT",
+        http::Method::PATCH => "PATCH",
+        http::Method::DELETE => "DELETE",
+        http::Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

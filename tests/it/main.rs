@@ -1,0 +1,18 @@
+//! What the gateway promises, asked of it over real sockets: one module a promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect has found something and ends"
+)]
+
+mod careless;
+mod direct_query;
+mod layers;
+mod lossless;
+mod refusals;
+mod starter;
+mod streaming;
+mod support;
+mod upstream_faults;

@@ -1,0 +1,248 @@
+//! A gateway in front of an EHR.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use portcullis::cli::certs;
+use portcullis::cli::token::{self, Wish};
+use portcullis::clock::Clock;
+use portcullis::config::Config;
+use portcullis::demo::ehr::Ehr;
+use portcullis::start::{self, Running};
+
+use super::folder::Folder;
+use super::log::{Log, assert_sound};
+use super::payer::{Answered, Payer};
+use super::policy::{Policy, everything};
+
+/// The authority that payers address.
+pub(crate) const HOST: &str = "gateway.example.test";
+/// The FHIR base that payers write.
+pub(crate) const BASE: &str = "https://gateway.example.test/fhir";
+
+/// Payers that every gateway knows: the clinic's two, and one whose scopes are narrow.
+const CLIENTS: &str = r#"
+[[issuer]]
+issuer = "https://as.example.org"
+jwks_file = "certs/issuer.jwks.json"
+algorithms = ["ES384"]
+token_endpoint = "https://as.example.org/token"
+scopes_supported = ["system/Observation.rs"]
+
+[[client]]
+id = "lanternfield"
+organization = "https://lanternfield.example"
+issuer = "https://as.example.org"
+purposes = ["HPAYMT", "TREAT", "HMARKT"]
+purpose = "HPAYMT"
+scopes = ["system/*.rs"]
+
+[[client]]
+id = "oldmill"
+organization = "https://oldmill.example"
+issuer = "https://as.example.org"
+purposes = ["HPAYMT"]
+scopes = ["system/*.rs"]
+
+[[client]]
+id = "laboratory-only"
+organization = "https://lanternfield.example"
+issuer = "https://as.example.org"
+purposes = ["HPAYMT"]
+scopes = ["system/Observation.rs?category=laboratory", "system/Patient.r"]
+"#;
+
+/// A gateway to be.
+pub(crate) struct Setup {
+    policy: Policy,
+    clock: Clock,
+    engine: &'static str,
+    tls: String,
+    upstream: String,
+    more: String,
+}
+
+/// Begins to describe a gateway: everything is permitted, in plain text on this machine.
+pub(crate) fn gateway() -> Setup {
+    let (tls, upstream, more) = Default::default();
+    Setup { policy: everything(), clock: Clock::System, engine: "interpreter", tls, upstream, more }
+}
+
+/// A gateway at work. Dropped, it must have a sound log with one record of each answer.
+pub(crate) struct Gateway {
+    running: Option<Running>,
+    config: Arc<Config>,
+    folder: Folder,
+    answered: Answered,
+    /// Exchanges of which no answer was read.
+    unread: usize,
+    accounts: bool,
+}
+
+impl Setup {
+    pub(crate) fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    pub(crate) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Lets the fast engine decide where it is proved equal.
+    pub(crate) fn with_any_engine(self) -> Self {
+        Self { engine: "auto", ..self }
+    }
+
+    /// Speaks TLS and takes client certificates as this word says.
+    pub(crate) fn with_tls(self, client_certificates: &str) -> Self {
+        let tls = format!(
+            "[listen.tls]\ncertificate = \"certs/server.pem\"\nkey = \"certs/server.key\"\nclient_ca = \"certs/ca.pem\"\nclient_certificates = \"{client_certificates}\"\n"
+        );
+        Self { tls, ..self }
+    }
+
+    /// Adds sections to the configuration.
+    pub(crate) fn with(mut self, sections: &str) -> Self {
+        self.more.push_str(sections);
+        self
+    }
+
+    /// Asks another base URL than the EHR's own.
+    pub(crate) fn with_upstream(self, base_url: &str) -> Self {
+        Self { upstream: base_url.to_owned(), ..self }
+    }
+
+    pub(crate) fn in_front_of(self, ehr: &Ehr) -> Gateway {
+        self.try_in_front_of(ehr).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
+    }
+
+    /// The gateway, or everything that is wrong with it.
+    pub(crate) fn try_in_front_of(self, ehr: &Ehr) -> Result<Gateway, Vec<String>> {
+        let folder = Folder::new();
+        self.policy.write(&folder);
+        let payers = ["lanternfield".to_owned(), "oldmill".to_owned()];
+        certs::make(&folder.path().join("certs"), &[HOST.to_owned()], &payers, false, Clock::System.now()).unwrap();
+        let text = self.text(ehr);
+        let config = Config::parse(&text, &folder.path().join("portcullis.toml"))
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let config = Arc::new(config);
+        let running = start::start(Arc::clone(&config), self.clock).map_err(|error| error.0)?;
+        Ok(Gateway { running: Some(running), config, folder, answered: Answered::default(), unread: 0, accounts: true })
+    }
+
+    fn text(&self, ehr: &Ehr) -> String {
+        let upstream = if self.upstream.is_empty() { ehr.base() } else { self.upstream.clone() };
+        let roster = if self.policy.roster.is_some() { "roster = \"roster.csv\"" } else { "" };
+        let Self { policy, engine, tls, more, .. } = self;
+        format!(
+            r#"
+[listen]
+address = "127.0.0.1:0"
+base_url = "{BASE}"
+threads = 1
+{tls}
+[admin]
+address = "127.0.0.2:0"
+
+[upstream]
+base_url = "{upstream}"
+
+[policy]
+path = "policies"
+engine = "{engine}"
+facts = {facts:?}
+{roster}
+
+[audit]
+directory = "audit"
+
+{CLIENTS}
+{more}
+"#,
+            facts = policy.facts,
+        )
+    }
+}
+
+impl Gateway {
+    /// A payer with a plain token of its own.
+    pub(crate) fn payer(&self, client: &str) -> Payer {
+        self.payer_who(Wish::of(client))
+    }
+
+    /// A payer with the token that was wished for.
+    pub(crate) fn payer_who(&self, wish: Wish) -> Payer {
+        let token = self.token(&wish, Clock::System);
+        Payer { address: self.running().address(), token: Some(token), answered: Arc::clone(&self.answered) }
+    }
+
+    /// A token as of the time of `clock`.
+    pub(crate) fn token(&self, wish: &Wish, clock: Clock) -> String {
+        token::mint(&self.config, wish, clock.now()).unwrap()
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// A file that was made for it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The log as it is now.
+    pub(crate) fn log(&self) -> Log {
+        Log::read(&self.file("audit"))
+    }
+
+    /// Puts other policies in place and tells the gateway.
+    pub(crate) fn reload(&self, policy: &Policy) -> Result<String, Vec<String>> {
+        policy.write(&self.folder);
+        block_on(self.running().reload_policies()).map_err(|error| error.0)
+    }
+
+    /// Announces exchanges whose answers nobody reads.
+    pub(crate) fn expect_unread(&mut self, count: usize) {
+        self.unread += count;
+    }
+
+    /// Lets the log be, which a test has broken.
+    pub(crate) fn without_account(&mut self) {
+        self.accounts = false;
+    }
+
+    /// Stops it and gives the finished log.
+    pub(crate) fn stop(&mut self) -> Log {
+        if let Some(running) = self.running.take() {
+            block_on(running.stop(Duration::from_secs(20)));
+        }
+        self.log()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let log = self.stop();
+        if !self.accounts {
+            return;
+        }
+        assert_sound(&self.file("audit"));
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in &*answered {
+            log.exchange(id);
+        }
+        assert_eq!(log.exchanges().len(), answered.len() + self.unread, "records and answers");
+    }
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
