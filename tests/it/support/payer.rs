@@ -112,9 +112,14 @@ impl Payer {
         Some(answer)
     }
 
+    /// Notes an answer that came another way.
+    pub(crate) fn answered(&self, id: &str) {
+        self.answered.lock().unwrap().push(id.to_owned());
+    }
+
     fn note(&self, head: &super::wire::Head) {
         if let Some(id) = head.header("x-request-id") {
-            self.answered.lock().unwrap().push(id.to_owned());
+            self.answered(id);
         }
     }
 }
