@@ -80,7 +80,7 @@ struct Request<'a> {
 const ALL: &[ScopeGrant<'_>] = &[ScopeGrant { resource_type: None, read: true, search: true, constraint: None }];
 
 const GOOD: Request<'_> = Request {
-    organization: "payer-a",
+    organization: "https://payer-a.example.org",
     purpose: "HPAYMT",
     patients: &["p1"],
     coverage: COVERAGE,
