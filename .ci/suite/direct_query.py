@@ -329,8 +329,8 @@ class Contract(Suite):
 
 KINDS = [
     "Patient", "AllergyIntolerance", "CarePlan", "Claim", "Condition", "Coverage", "DiagnosticReport", "DocumentReference",
-    "Encounter", "Goal", "ImagingStudy", "Immunization", "MedicationRequest", "Observation", "Procedure",
-    "QuestionnaireResponse", "RelatedPerson",
+    "DeviceRequest", "Encounter", "Goal", "ImagingStudy", "Immunization", "MedicationRequest", "Observation", "Procedure",
+    "QuestionnaireResponse", "RelatedPerson", "ServiceRequest",
 ]
 
 

@@ -42,6 +42,8 @@ pub(super) struct Release<'q> {
     pub(super) asked_elements: &'q [Box<str>],
     pub(super) patients: Vec<Id>,
     pub(super) keep_contained: bool,
+    /// Whether of something that is contained only a part leaves.
+    pub(super) redacts_contained: bool,
     /// Whether an element that is kept holds nothing that redaction would take out of it.
     pub(super) verbatim: bool,
 }
@@ -110,7 +112,9 @@ impl<'q> Judge<'q> {
         self.check_labels(resource, outline)?;
         let patients = self.check_subject(resource_type, resource)?;
         self.check_constraints(rule, resource)?;
-        if outline.modifier_extension && !matches!(rule.elements, Elements::All) {
+        let contained = resource.get("contained");
+        let redacts_contained = contained.is_some_and(|contained| self.redacts_contained(contained));
+        if outline.modifier_extension && (redacts_contained || !matches!(rule.elements, Elements::All)) {
             return Err(Withheld::Modifier);
         }
         let mode = match self.question.interaction() {
@@ -118,11 +122,11 @@ impl<'q> Judge<'q> {
             Interaction::Search(search) => self.mode(search, identity, resource)?,
             Interaction::Page(page) => self.mode(page.search(), identity, resource)?,
         };
-        let keep_contained = resource.get("contained").is_none_or(|contained| self.permits_contained(contained));
+        let keep_contained = contained.is_none_or(|contained| self.permits_contained(contained));
         let shape = self.question.interaction().shape();
         let asked_elements = if mode == Mode::Match { shape.elements.as_slice() } else { &[] };
         let (elements, verbatim) = (&rule.elements, outline.verbatim);
-        Ok(Release { resource_type, mode, elements, asked_elements, patients, keep_contained, verbatim })
+        Ok(Release { resource_type, mode, elements, asked_elements, patients, keep_contained, redacts_contained, verbatim })
     }
 
     fn check_labels(&self, resource: Value<'_>, outline: Outline) -> Result<(), Withheld> {
@@ -255,6 +259,12 @@ impl<'q> Judge<'q> {
             let unlabelled = self.check_labels(resource, Outline::of(resource)).is_ok();
             owned && plain && unlabelled && self.check_constraints(rule, resource).is_ok()
         })
+    }
+
+    /// Whether of some contained resource only a part may leave.
+    fn redacts_contained(&self, contained: Value<'_>) -> bool {
+        let mut elements = contained.each().filter_map(|resource| self.contained_elements(resource));
+        elements.any(|(_, elements)| !matches!(elements, Elements::All))
     }
 
     /// The type of a contained resource, and its elements that may leave.

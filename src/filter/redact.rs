@@ -35,8 +35,10 @@ pub(super) fn write(
         drops_contained: !release.keep_contained,
         verbatim: release.verbatim && release.keep_contained,
     };
-    let whole =
-        matches!(release.elements, Elements::All) && release.asked_elements.is_empty() && release.keep_contained;
+    let whole = matches!(release.elements, Elements::All)
+        && release.asked_elements.is_empty()
+        && release.keep_contained
+        && !release.redacts_contained;
     if whole {
         writer.copy(resource, out);
     } else {
@@ -88,8 +90,8 @@ impl Writer<'_> {
             out.push(b':');
             let written = match (member.name, elements) {
                 ("contained", _) if self.drops_contained => false,
-                ("contained", Elements::Only(tree)) => {
-                    matches!(tree.child("contained"), Kept::Whole) && self.contained(member.value, out)
+                ("contained", listed) => {
+                    matches!(listed.child("contained"), Kept::Whole) && self.contained(member.value, out)
                 }
                 (_, Elements::All) => {
                     self.copy(member.value, out);

@@ -1,5 +1,6 @@
 use super::*;
-use crate::decide::testing::permit;
+use crate::decide::Roster;
+use crate::decide::testing::{obligations_with, permit, permit_bound_to};
 use crate::fhir::name::Id;
 use crate::rewrite::rewrite;
 use crate::understand::testing::{interaction, page};
@@ -366,4 +367,130 @@ fn what_can_come_along_waits_for_its_match_and_the_rest_takes_no_room() {
     let (text, tally) =
         filtered("Observation?patient=p1&_include=Observation:performer", EVERYTHING, &bundle(&entries));
     assert_eq!((tally.released, tally.withheld.get(&Withheld::Include)), (2, Some(&5)), "{text}");
+}
+
+#[test]
+fn records_of_others_stay_whoever_else_is_permitted() {
+    let appointment = |patients: &[&str]| {
+        let actors: Vec<String> =
+            patients.iter().map(|id| format!(r#"{{"actor":{{"reference":"Patient/{id}"}}}}"#)).collect();
+        format!(r#"{{"resourceType":"Appointment","id":"a","participant":[{}]}}"#, actors.join(","))
+    };
+    for (patients, released) in [(&["p1"][..], 1), (&["p1", "p2"], 0), (&["p2", "p1"], 0)] {
+        let (_, tally) = filtered("Appointment?patient=p1", EVERYTHING, &bundle(&[&appointment(patients)]));
+        assert_eq!(tally.released, released, "{patients:?}");
+    }
+    let two =
+        EVERYTHING.replace(r#"["p1"]"#, r#"["p1","p2"]"#).replace("Observation:performer", "DiagnosticReport:result");
+    let report = r#"{"resourceType":"DiagnosticReport","id":"r","subject":{"reference":"Patient/p1"},"result":[{"reference":"Observation/o"}]}"#;
+    for (patient, released) in [("p1", 2), ("p2", 1)] {
+        let result = lab("o", patient, "");
+        let asked = "DiagnosticReport?patient=p1&_include=DiagnosticReport:result";
+        assert_eq!(filtered(asked, &two, &bundle(&[report, &result])).1.released, released, "{patient}");
+    }
+}
+
+#[test]
+fn a_population_is_judged_one_by_one() {
+    let interaction = interaction("Patient?identifier=http://payer|7");
+    let members = EVERYTHING.replace(r#"["p1"]"#, r#"{"roster":"r"}"#);
+    let rows = b"patient,roster,member_id,start,end\np1,r,7,,\np2,other,7,,\np3,r,7,,2020-01-01\n";
+    let permit = permit_bound_to(obligations_with(&members, &interaction, Roster::read(rows).unwrap()));
+    let question = rewrite(interaction, permit, &[]).unwrap().into_question();
+    let patient = |id: &str| {
+        format!(r#"{{"resourceType":"Patient","id":"{id}","identifier":[{{"system":"http://payer","value":"7"}}]}}"#)
+    };
+    let mut filter = BundleFilter::new(&question, BASES);
+    filter.feed(bundle(&[&patient("p1"), &patient("p2"), &patient("p3"), &patient("p4")]).as_bytes()).unwrap();
+    filter.end().unwrap();
+    let (_, tally) = filter.close("https://gw/fhir/self", None);
+    assert_eq!((tally.released, tally.withheld.get(&Withheld::Patient)), (1, Some(&3)));
+}
+
+#[test]
+fn only_what_was_asked_to_come_along_does() {
+    let entry = lab("a", "p1", r#","performer":[{"reference":"Organization/o"}]"#);
+    let organization = r#"{"resourceType":"Organization","id":"o"}"#;
+    let of_nothing = r#"{"resourceType":"Provenance","id":"v","recorded":"2024-01-01T00:00:00Z"}"#;
+    for (asked, other, released) in [
+        ("_include=Observation:performer", organization, 2),
+        ("_include=Observation:performer:Organization", organization, 2),
+        ("_include=Observation:performer:Practitioner", organization, 1),
+        ("_revinclude=Provenance:target", organization, 1),
+        ("_revinclude=Provenance:target", of_nothing, 1),
+    ] {
+        let (_, tally) = filtered(&format!("Observation?patient=p1&{asked}"), EVERYTHING, &bundle(&[&entry, other]));
+        assert_eq!(tally.released, released, "{asked}");
+    }
+}
+
+const CONTAINERS: &str = r#"{"allow":true,"reasons":[{"code":"c","text":"t","basis":"b"}],"patients":["p1"],
+    "types":{"DiagnosticReport":{"elements":["*"]},"Observation":{"where":["category=laboratory"],"elements":["*"]},
+             "Goal":{"elements":["contained","subject"]},"Practitioner":{"elements":["name.family"]}},
+    "withhold_labels":["http://terminology.hl7.org/CodeSystem/v3-ActCode|PSY"],"includes":[]}"#;
+
+fn holding(resource_type: &str, decision: &str, inside: &str) -> (String, Tally) {
+    let holder = format!(
+        r#"{{"resourceType":"{resource_type}","id":"h","subject":{{"reference":"Patient/p1"}},"contained":[{inside}]}}"#
+    );
+    filtered(&format!("{resource_type}?patient=p1"), decision, &bundle(&[&holder]))
+}
+
+#[test]
+fn what_is_contained_is_judged_like_anything_else() {
+    let inside = lab("i", "p1", r#","note":[{"text":"SECRET"}]"#);
+    let (text, tally) = holding("DiagnosticReport", CONTAINERS, &inside);
+    assert!(text.contains("SECRET") && !text.contains("SUBSETTED"), "{text}");
+    assert_eq!((tally.released, tally.redacted), (1, 0));
+    let psy = r#""security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}]"#;
+    for bad in [
+        inside.replace("Patient/p1", "Patient/p2"),
+        inside.replace("Patient/p1", "urn:uuid:0"),
+        inside.replace(r#""versionId":"2""#, psy),
+        inside.replace("laboratory", "social-history"),
+        inside.replace(r#""status""#, r#""contained":[{"resourceType":"Practitioner"}],"status""#),
+        inside.replace(r#""Observation""#, r#""Procedure""#),
+        inside.replace(r#""Observation""#, r#""Nonsense""#),
+    ] {
+        let (text, tally) = holding("DiagnosticReport", CONTAINERS, &bad);
+        assert!(!text.contains("SECRET") && !text.contains("contained") && text.contains("SUBSETTED"), "{bad}\n{text}");
+        assert_eq!((tally.released, tally.redacted), (1, 1));
+    }
+}
+
+#[test]
+fn what_is_contained_leaves_with_its_own_elements() {
+    let inside = r#"{"resourceType":"Practitioner","id":"i","name":[{"family":"F","given":["SECRET"]}],"birthDate":"SECRET"}"#;
+    let changed = inside.replace(r#""birthDate""#, r#""modifierExtension":[{"url":"http://m"}],"birthDate""#);
+    for holder in ["DiagnosticReport", "Goal"] {
+        let (text, tally) = holding(holder, CONTAINERS, inside);
+        assert!(text.contains(r#""name":[{"family":"F"}]"#) && !text.contains("SECRET"), "{text}");
+        assert_eq!((tally.released, tally.redacted), (1, 1));
+        assert_eq!(holding(holder, CONTAINERS, &changed).1.withheld.get(&Withheld::Modifier), Some(&1));
+    }
+    let (text, _) = holding("Goal", &CONTAINERS.replace(r#""contained","#, ""), inside);
+    assert!(!text.contains("Practitioner"), "{text}");
+}
+
+#[test]
+fn escapes_hide_nothing() {
+    let label = r#","note":[{"extension":[{"url":"http:\/\/hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension\u002dinline\u002dsec\u002dlabel",
+        "valueCoding":{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}}]}]"#;
+    let (_, tally) = filtered("Observation?patient=p1", LABS, &bundle(&[&lab("a", "p1", label)]));
+    assert_eq!(tally.withheld.get(&Withheld::Label), Some(&1));
+    for address in [r"http:\/\/ehr\/fhir\/x", r"http://ehr\u002ffhir/x"] {
+        let entry = lab("a", "p1", &format!(r#","note":[{{"text":"{address}"}}]"#));
+        let (text, _) = filtered("Observation?patient=p1", EVERYTHING, &bundle(&[&entry]));
+        assert!(text.contains("https://gw/fhir/x") && !text.contains("ehr"), "{text}");
+    }
+}
+
+#[test]
+fn what_hangs_on_a_primitive_goes_and_so_do_tags() {
+    let entry = lab("a", "p1", "")
+        .replace(r#""code":{"#, r#""code":{"text":"t","_text":{"unknown":"SECRET"},"#)
+        .replace(r#""versionId":"2""#, r#""versionId":"2","tag":[{"code":"SECRET"}]"#);
+    let (text, tally) = filtered("Observation?patient=p1", LABS, &bundle(&[&entry]));
+    assert!(!text.contains("SECRET") && text.contains(r#""text":"t""#), "{text}");
+    assert_eq!(tally.redacted, 1);
 }
