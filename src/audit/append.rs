@@ -175,7 +175,8 @@ impl Writer {
             }
             let now = self.clock.now();
             if !batch.is_empty() {
-                self.commit(&mut batch, &mut lines, now)?;
+                // The failure is known before anybody who waits for this batch hears of it.
+                self.commit(&mut batch, &mut lines, now).inspect_err(|_| self.state.fail())?;
                 unsynced = true;
             }
             if unsynced && (idle || !going || is_due(synced, now)) {

@@ -84,9 +84,9 @@ impl Writer<'_> {
                 continue;
             }
             let mark = out.len();
-            out.push(b',');
-            write_string(member.name, out);
-            out.push(b':');
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(member.name.as_bytes());
+            out.extend_from_slice(b"\":");
             let written = match (member.name, elements) {
                 ("contained", _) if self.drops_contained => false,
                 ("contained", Elements::Only(_)) => kept == Kept::Whole && self.contained(member.value, out),

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::{PRIVATE, sync_directory};
@@ -85,9 +85,11 @@ impl Region {
     }
 
     /// Forces what was appended to the device. After a failure nothing is known about any byte since the
-    /// last success, and trying again may report a success that is none.
+    /// last success, and trying again may report a success that is none. A file that was deleted keeps nothing, and
+    /// is a failure.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        if self.file.metadata()?.nlink() == 0 { Err(ErrorKind::NotFound.into()) } else { Ok(()) }
     }
 
     /// Gives the room back and closes the file.
@@ -107,6 +109,18 @@ impl Region {
 mod tests {
     use super::*;
     use crate::store::scratch::Scratch;
+
+    #[test]
+    fn a_deleted_file_keeps_nothing() {
+        let dir = Scratch::new();
+        let path = dir.join("region");
+        let mut region = Region::create(&path, 64).unwrap();
+        region.append(b"kept").unwrap();
+        region.sync().unwrap();
+        fs::remove_file(&path).unwrap();
+        region.append(b"lost").unwrap();
+        assert_eq!(region.sync().unwrap_err().kind(), ErrorKind::NotFound);
+    }
 
     #[test]
     fn appends_into_prepared_zeros_and_gives_the_rest_back() {

@@ -7,10 +7,17 @@
     reason = "a test that meets what it did not expect has found something and ends"
 )]
 
+mod audit;
+mod cache;
 mod careless;
 mod direct_query;
+mod identity;
 mod layers;
+mod limits;
 mod lossless;
+mod operators;
+mod page_links;
+mod policies;
 mod refusals;
 mod starter;
 mod streaming;

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use portcullis::audit::entry::Delivery;
 use portcullis::demo::ehr::{Behaviour, Ehr};
 
+use crate::support::gateway::hex;
 use crate::support::{Ending, Gateway, clinic, gateway};
 
 /// A hundred records of Maren's, of three kilobytes each.
@@ -25,13 +26,6 @@ fn with_a_large_record(ehr: &Ehr) {
 }
 
 const LARGE: &str = "/Observation?patient=maren&code=http://example.org|large";
-
-fn hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
-}
 
 /// The record of how an exchange ended, which may follow the end of its connection by a moment.
 fn closing(gateway: &mut Gateway, id: &str) -> portcullis::audit::Entry {
@@ -56,7 +50,7 @@ fn a_large_answer_is_whole_and_its_end_is_recorded() {
     assert_eq!((found.entries.len(), found.total), (100, Some(100)));
     let closing = closing(&mut gateway, answer.header("x-request-id"));
     assert_eq!(closing.delivery, Some(Delivery::Whole));
-    assert_eq!(closing.digest, Some(hex(&answer.body)));
+    assert_eq!(closing.digest, Some(hex(digest(&SHA256, &answer.body).as_ref())));
     assert_eq!(closing.patients, ["maren"]);
     let counts = closing.counts.unwrap();
     assert_eq!((counts.received, counts.released), (100, 100));

@@ -17,4 +17,4 @@ pub(crate) use ehr::{clinic, resources};
 pub(crate) use gateway::{Gateway, gateway};
 pub(crate) use log::Log;
 pub(crate) use payer::Payer;
-pub(crate) use policy::{Policy, everything, policy, starter};
+pub(crate) use policy::{Policy, everything, permitting, policy, starter};

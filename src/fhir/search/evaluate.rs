@@ -16,6 +16,10 @@ pub(super) fn matches(criterion: &Criterion, resource: Value<'_>, bases: &[&str]
     let modifier = criterion.modifier();
     let targets = &criterion.definition().targets;
     let fits = |operand: &Operand, value: Value<'_>| match operand {
+        Operand::Canonical { url, version } => value.text().is_some_and(|have| {
+            let (name, stated) = have.split_once('|').map_or((&*have, None), |(name, of)| (name, Some(of)));
+            name == &**url && (version.is_none() || version.as_deref() == stated)
+        }),
         Operand::Date { prefix, span, .. } => time_of(value).is_some_and(|time| date(*prefix, *span, time)),
         Operand::Number { prefix, number } => number_of(value).is_some_and(|have| compare(*prefix, number, &have)),
         Operand::Quantity { prefix, number, system, code } => {

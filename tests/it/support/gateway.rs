@@ -9,12 +9,14 @@ use portcullis::cli::token::{self, Wish};
 use portcullis::clock::Clock;
 use portcullis::config::Config;
 use portcullis::demo::ehr::Ehr;
+use portcullis::outbound;
 use portcullis::start::{self, Running};
 
 use super::folder::Folder;
 use super::log::{Log, assert_sound};
 use super::payer::{Answered, Payer};
 use super::policy::{Policy, everything};
+use rustls::ClientConfig;
 
 /// The authority that payers address.
 pub(crate) const HOST: &str = "gateway.example.test";
@@ -174,7 +176,15 @@ impl Gateway {
     /// A payer with the token that was wished for.
     pub(crate) fn payer_who(&self, wish: Wish) -> Payer {
         let token = self.token(&wish, Clock::System);
-        Payer { address: self.running().address(), token: Some(token), answered: Arc::clone(&self.answered) }
+        Payer { address: self.running().address(), token: Some(token), tls: None, answered: Arc::clone(&self.answered) }
+    }
+
+    /// A TLS configuration that trusts this gateway and shows the certificate of `client`, if any.
+    pub(crate) fn tls(&self, client: Option<&str>) -> Arc<ClientConfig> {
+        let read = |name: &str| std::fs::read(self.file(&format!("certs/{name}"))).unwrap();
+        let pair = client.map(|client| (read(&format!("{client}.pem")), read(&format!("{client}.key"))));
+        let identity = pair.as_ref().map(|(certificate, key)| (certificate.as_slice(), key.as_slice()));
+        outbound::tls::client_config(Some(&read(certs::CA)), identity).unwrap()
     }
 
     /// A token as of the time of `clock`.
@@ -218,10 +228,14 @@ impl Gateway {
 
     /// Stops it and gives the finished log.
     pub(crate) fn stop(&mut self) -> Log {
+        self.halt();
+        self.log()
+    }
+
+    fn halt(&mut self) {
         if let Some(running) = self.running.take() {
             block_on(running.stop(Duration::from_secs(20)));
         }
-        self.log()
     }
 }
 
@@ -230,10 +244,11 @@ impl Drop for Gateway {
         if std::thread::panicking() {
             return;
         }
-        let log = self.stop();
+        self.halt();
         if !self.accounts {
             return;
         }
+        let log = self.log();
         assert_sound(&self.file("audit"));
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         for id in &*answered {
@@ -245,4 +260,9 @@ impl Drop for Gateway {
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
 use super::answer::{Answer, Searchset};
 use super::gateway::{BASE, HOST};
 use super::wire::{Wire, connect, request};
@@ -15,6 +18,7 @@ pub(crate) type Answered = Arc<Mutex<Vec<String>>>;
 pub(crate) struct Payer {
     pub(super) address: SocketAddr,
     pub(super) token: Option<String>,
+    pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) answered: Answered,
 }
 
@@ -34,6 +38,10 @@ pub(crate) struct Begun {
 }
 
 impl Payer {
+    pub(crate) fn token(&self) -> &str {
+        self.token.as_deref().unwrap()
+    }
+
     /// The same payer without its token.
     pub(crate) fn without_token(&self) -> Self {
         Self { token: None, ..self.clone() }
@@ -42,6 +50,23 @@ impl Payer {
     /// The same payer with another token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same payer over TLS.
+    pub(crate) fn over_tls(&self, tls: Arc<ClientConfig>) -> Self {
+        Self { tls: Some(tls), ..self.clone() }
+    }
+
+    /// A fresh connection.
+    pub(crate) fn connect(&self) -> Wire {
+        let stream = connect(self.address);
+        match &self.tls {
+            None => Wire::new(stream),
+            Some(tls) => {
+                let name = ServerName::try_from(HOST).unwrap();
+                Wire::new(StreamOwned::new(ClientConnection::new(Arc::clone(tls), name).unwrap(), stream))
+            }
+        }
     }
 
     /// A request of a path and query below the base, or of an absolute URL of the gateway.
@@ -80,16 +105,21 @@ impl Payer {
 
     /// Sends bytes as they are on a fresh connection; gives the first answer, where there is one.
     pub(crate) fn raw(&self, bytes: &[u8]) -> Option<Answer> {
-        let mut wire = Wire::new(connect(self.address));
+        let mut wire = self.connect();
         wire.send(bytes);
         let answer = wire.answer(false)?;
         self.note(&answer.head);
         Some(answer)
     }
 
+    /// Notes an answer that came another way.
+    pub(crate) fn answered(&self, id: &str) {
+        self.answered.lock().unwrap().push(id.to_owned());
+    }
+
     fn note(&self, head: &super::wire::Head) {
         if let Some(id) = head.header("x-request-id") {
-            self.answered.lock().unwrap().push(id.to_owned());
+            self.answered(id);
         }
     }
 }
@@ -124,15 +154,22 @@ impl Ask<'_> {
     }
 
     /// Sends it and waits for the head of the answer.
+    #[track_caller]
     pub(crate) fn begin(self) -> Begun {
-        let mut wire = Wire::new(connect(self.payer.address));
+        self.try_begin().expect("an answer")
+    }
+
+    /// Sends it; `None` where the connection ends without an answer.
+    pub(crate) fn try_begin(self) -> Option<Begun> {
+        let mut wire = self.payer.connect();
         wire.send(&self.bytes());
-        let head = wire.head().expect("an answer");
+        let head = wire.head()?;
         self.payer.note(&head);
-        Begun { wire, head }
+        Some(Begun { wire, head })
     }
 
     /// Sends it and waits for the whole answer.
+    #[track_caller]
     pub(crate) fn send(self) -> Answer {
         let bodyless = self.method == "HEAD";
         let Begun { mut wire, head } = self.begin();

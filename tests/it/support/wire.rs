@@ -10,6 +10,9 @@ use super::answer::{Answer, Ending};
 /// Longer than any deadline of the gateway that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How a connection ends that does not end well.
+const ENDED: [ErrorKind; 3] = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof, ErrorKind::InvalidData];
+
 /// A stream of bytes in both directions: TCP, or TLS on it.
 pub(crate) trait Stream: Read + Write + Send {}
 
@@ -70,7 +73,8 @@ impl Wire {
     fn more(&mut self) -> io::Result<usize> {
         let mut piece = [0; 16 * 1024];
         let count = match self.stream.read(&mut piece) {
-            Err(error) if [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof].contains(&error.kind()) => 0,
+            // The last is an alert of TLS.
+            Err(error) if ENDED.contains(&error.kind()) => 0,
             other => other?,
         };
         self.held.extend_from_slice(&piece[..count]);
