@@ -13,8 +13,11 @@ mod searchset;
 mod trail;
 mod witness;
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -115,10 +118,14 @@ impl Handler for Gateway {
         let Some(exchange) = Token128::random().map(ExchangeId) else {
             return respond::unrecorded(ExchangeId(Token128::from_bytes([0; 16]))).into_http();
         };
-        let attempt = Rc::clone(&self).exchange(arrival, exchange, now);
-        let answer = match tokio::task::spawn_local(attempt).await {
-            Ok(answer) => answer,
-            Err(_) => self.panicked(exchange, now).await,
+        let mut attempt = std::pin::pin!(Rc::clone(&self).exchange(arrival, exchange, now));
+        let attempted = poll_fn(|context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(context)));
+            polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
+        });
+        let answer = match attempted.await {
+            Some(answer) => answer,
+            None => self.panicked(exchange, now).await,
         };
         answer.into_http()
     }

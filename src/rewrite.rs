@@ -164,7 +164,7 @@ fn search_target(
         .criteria()
         .iter()
         .filter(|criterion| scope.is_none() || !narrow::names_subject(search.resource_type(), criterion));
-    for criterion in narrow::plain_dates(own.cloned().chain(narrow::common(&rule.alternatives)).collect()) {
+    for criterion in narrow::plain_dates(own.chain(rule.narrowed(narrow::common)).collect()) {
         let text = criterion.to_string();
         if !written.contains(&text) {
             encode_pair(&criterion.key(), &criterion.value(), &mut query);

@@ -10,6 +10,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 
 use tokio::sync::oneshot;
 
@@ -160,6 +161,9 @@ impl Writer {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             let idle = first.is_err();
+            if self.state.outstanding() >= limits::AUDIT_LINGER_FROM {
+                thread::sleep(limits::AUDIT_LINGER);
+            }
             let waiting = inbox.try_iter().take(self.log.bounds.batch - 1);
             match first {
                 Ok(first) => {

@@ -70,13 +70,12 @@ impl ElementTree {
     /// choice element (`valueQuantity`) with its base name (`value[x]`).
     pub fn child(&self, name: &str) -> Kept<'_> {
         let name = name.strip_prefix('_').unwrap_or(name);
-        let exact = self.children.binary_search_by(|(of, _)| (**of).cmp(name)).ok();
-        let choice = || {
-            self.children.iter().position(|(of, _)| {
-                of.strip_suffix("[x]").is_some_and(|base| name.strip_prefix(base).is_some_and(path::is_choice_suffix))
-            })
+        // One after the other, because names of different length need no comparison, and there are few.
+        let exact = self.children.iter().find(|(of, _)| **of == *name);
+        let is_choice = |of: &str| {
+            of.strip_suffix("[x]").is_some_and(|base| name.strip_prefix(base).is_some_and(path::is_choice_suffix))
         };
-        match exact.or_else(choice).and_then(|at| self.children.get(at)) {
+        match exact.or_else(|| self.children.iter().find(|(of, _)| is_choice(of))) {
             None => Kept::No,
             Some((_, below)) if below.children.is_empty() => Kept::Whole,
             Some((_, below)) => Kept::Part(below),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -65,6 +65,18 @@ pub struct TypeRule {
     pub alternatives: Vec<Vec<Criterion>>,
     /// The elements that are kept.
     pub elements: Elements,
+    narrowed: OnceLock<Vec<Criterion>>,
+}
+
+impl TypeRule {
+    pub(super) fn new(alternatives: Vec<Vec<Criterion>>, elements: Elements) -> Self {
+        Self { alternatives, elements, narrowed: OnceLock::new() }
+    }
+
+    /// What `narrow` makes of the alternatives, worked out once for all exchanges under this rule.
+    pub fn narrowed(&self, narrow: impl FnOnce(&[Vec<Criterion>]) -> Vec<Criterion>) -> &[Criterion] {
+        self.narrowed.get_or_init(|| narrow(&self.alternatives))
+    }
 }
 
 /// One include that is allowed, in either direction.

@@ -140,7 +140,7 @@ fn reach(grants: &[ScopeGrant<'_>], resource_type: ResourceType, letter: Letter)
 fn narrowed(alternatives: Vec<Vec<Criterion>>, elements: Elements, reach: Reach) -> Result<Option<TypeRule>, Unbound> {
     let scoped = match reach {
         Reach::Nothing => return Ok(None),
-        Reach::Everything => return Ok(Some(TypeRule { alternatives, elements })),
+        Reach::Everything => return Ok(Some(TypeRule::new(alternatives, elements))),
         Reach::Some(scoped) => scoped,
     };
     let product: Vec<Vec<Criterion>> = if alternatives.is_empty() {
@@ -153,6 +153,6 @@ fn narrowed(alternatives: Vec<Vec<Criterion>>, elements: Elements, reach: Reach)
     if product.len() > limits::DECISION_ALTERNATIVES {
         Err(Unbound::TooMany)
     } else {
-        Ok(Some(TypeRule { alternatives: product, elements }))
+        Ok(Some(TypeRule::new(product, elements)))
     }
 }

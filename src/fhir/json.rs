@@ -176,13 +176,13 @@ impl<'d> Value<'d> {
     /// The member of this name; `None` where there is none or this is no object.
     pub fn get(self, name: &str) -> Option<Value<'d>> {
         let Members { document, mut at, end } = self.members();
+        let length = name.len() + 2;
         while at < end {
-            let member = document.node(at)?;
-            let same_length = (member.end - member.start) as usize == name.len() + 2;
-            if same_length && document.inner(member) == Some(name) {
+            let [member, value, ..] = document.nodes.get(at..)? else { return None };
+            if (member.end - member.start) as usize == length && document.inner(member) == Some(name) {
                 return Some(Value { document, at: at + 1 });
             }
-            at = document.node(at + 1)?.next as usize;
+            at = value.next as usize;
         }
         None
     }

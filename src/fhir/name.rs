@@ -13,6 +13,16 @@ static TYPES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     first.trim_start_matches("@\t").split(',').collect()
 });
 
+/// Where in [`TYPES`] the types of each letter begin, from `A` to behind `Z`: resources are named with every entry that
+/// passes, and there are few types of one letter.
+static LETTERS: LazyLock<[usize; 27]> = LazyLock::new(|| {
+    let mut letters = [0; 27];
+    for (begin, letter) in letters.iter_mut().zip(b'A'..) {
+        *begin = TYPES.partition_point(|name| name.bytes().next() < Some(letter));
+    }
+    letters
+});
+
 /// A text that names nothing in R4.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum NameError {
@@ -31,8 +41,14 @@ pub struct ResourceType(u8);
 impl ResourceType {
     /// The type of this exact name.
     pub fn parse(name: &str) -> Result<Self, NameError> {
-        let index = TYPES.binary_search(&name).map_err(|_| NameError::ResourceType)?;
-        u8::try_from(index).map(Self).map_err(|_| NameError::ResourceType)
+        Self::find(name).ok_or(NameError::ResourceType)
+    }
+
+    fn find(name: &str) -> Option<Self> {
+        let letter = usize::from(name.bytes().next()?.checked_sub(b'A')?);
+        let (begin, end) = (*LETTERS.get(letter)?, *LETTERS.get(letter + 1)?);
+        let place = TYPES.get(begin..end)?.iter().position(|known| *known == name)?;
+        u8::try_from(begin + place).ok().map(Self)
     }
 
     /// The name.
@@ -106,7 +122,9 @@ mod tests {
             assert_eq!(ResourceType::parse(resource_type.as_str()), Ok(resource_type));
         }
         assert_eq!(ResourceType::all().count(), 146);
-        for wrong in ["observation", "Observation ", "Resource", "DomainResource", "", "Observations"] {
+        for wrong in
+            ["@", "[", "Zebra", "é", "observation", "Observation ", "Resource", "DomainResource", "", "Observations"]
+        {
             assert_eq!(ResourceType::parse(wrong), Err(NameError::ResourceType), "{wrong}");
         }
     }

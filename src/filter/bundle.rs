@@ -41,6 +41,8 @@ pub struct BundleFilter<'q> {
     deferred: Vec<Vec<u8>>,
     deferred_bytes: usize,
     next: Option<String>,
+    /// How each entry begins, up to the type in its `fullUrl`.
+    opening: Vec<u8>,
     out: Vec<u8>,
     entries: u32,
     tally: Tally,
@@ -51,6 +53,10 @@ pub struct BundleFilter<'q> {
 impl<'q> BundleFilter<'q> {
     /// A filter for the answer to `question`.
     pub fn new(question: &'q Question, bases: Bases<'q>) -> Self {
+        let mut opening = b"{\"fullUrl\":".to_vec();
+        write_string(bases.gateway, &mut opening);
+        opening.pop();
+        opening.push(b'/');
         Self {
             question,
             judge: Judge::new(question, bases),
@@ -62,6 +68,7 @@ impl<'q> BundleFilter<'q> {
             deferred: Vec::new(),
             deferred_bytes: 0,
             next: None,
+            opening,
             out: BEGINNING.to_vec(),
             entries: 0,
             tally: Tally::default(),
@@ -82,6 +89,7 @@ impl<'q> BundleFilter<'q> {
     /// Takes the next bytes of the EHR's answer.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FilterError> {
         self.held.extend_from_slice(bytes);
+        self.out.reserve(bytes.len());
         let grown = self.tried < limits::STREAM_FRAME_BYTES || self.held.len() >= self.tried.saturating_mul(2);
         if grown || self.held.len() > limits::ENTRY_BYTES {
             self.advance()?;
@@ -293,9 +301,9 @@ impl<'q> BundleFilter<'q> {
         }
         self.out.extend_from_slice(if self.entries == 0 { b",\"entry\":[" } else { b"," });
         self.entries += 1;
-        self.out.extend_from_slice(b"{\"fullUrl\":");
-        write_string(&format!("{}/{identity}", self.judge.bases().gateway), &mut self.out);
-        self.out.extend_from_slice(b",\"resource\":");
+        let name = [identity.resource_type.as_str(), "/", identity.id.as_str(), "\",\"resource\":"];
+        self.out.extend_from_slice(&self.opening);
+        name.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
         redact::write(resource, &release, &self.judge, &mut self.out, &mut self.tally);
         self.out.extend_from_slice(b",\"search\":{\"mode\":\"");
         self.out.extend_from_slice(release.mode.as_str().as_bytes());

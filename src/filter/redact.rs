@@ -77,28 +77,26 @@ impl Writer<'_> {
         out.extend_from_slice(b",\"meta\":");
         self.meta(resource.get("meta"), matches!(elements, Elements::All), out);
         for member in resource.members().filter(|member| !matches!(member.name, "resourceType" | "id" | "meta")) {
-            let plain = member.name.trim_start_matches('_');
+            let plain = member.name.strip_prefix('_').unwrap_or(member.name);
             let wanted = asked.is_empty()
                 || names_subject(plain)
                 || is_named(plain, |name| asked.iter().any(|one| &**one == name));
-            if !wanted {
+            let kept = if names_subject(member.name) { Kept::Whole } else { elements.child(member.name) };
+            if !wanted || kept == Kept::No {
                 continue;
             }
             let mark = out.len();
-            out.push(b',');
-            write_string(member.name, out);
-            out.push(b':');
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(member.name.as_bytes());
+            out.extend_from_slice(b"\":");
             let written = match (member.name, elements) {
                 ("contained", _) if self.drops_contained => false,
-                ("contained", listed) => {
-                    matches!(listed.child("contained"), Kept::Whole) && self.contained(member.value, out)
-                }
+                ("contained", _) => kept == Kept::Whole && self.contained(member.value, out),
                 (_, Elements::All) => {
                     self.copy(member.value, out);
                     true
                 }
-                (name, Elements::Only(_)) if names_subject(name) => self.clean(member.value, out),
-                (name, Elements::Only(tree)) => self.kept(tree.child(name), member.value, out),
+                (_, Elements::Only(_)) => self.kept(kept, member.value, out),
             };
             if !written {
                 out.truncate(mark);

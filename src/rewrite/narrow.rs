@@ -86,11 +86,11 @@ impl Bound {
 /// Of each date parameter one date, or else the latest lower and the earliest upper bound, or else one criterion: HAPI
 /// refuses a second bound on one side, and here the client's dates meet those of the decision. What is left out widens
 /// the question to the EHR and not the answer, which is held against every criterion.
-pub(super) fn plain_dates(criteria: Vec<Criterion>) -> Vec<Criterion> {
-    let mut kept: Vec<(Criterion, Option<Bound>)> = Vec::with_capacity(criteria.len());
+pub(super) fn plain_dates(criteria: Vec<&Criterion>) -> Vec<&Criterion> {
+    let mut kept: Vec<(&Criterion, Option<Bound>)> = Vec::with_capacity(criteria.len());
     for criterion in criteria {
-        let own = Bound::of(&criterion);
-        let rivals = |(other, bound): &&(Criterion, Option<Bound>)| {
+        let own = Bound::of(criterion);
+        let rivals = |(other, bound): &&(&Criterion, Option<Bound>)| {
             bound.is_some() && other.definition().name == criterion.definition().name
         };
         let one_side = |bound: Bound, own: Bound| std::mem::discriminant(&bound) == std::mem::discriminant(&own);

@@ -31,13 +31,16 @@ pub(super) fn matches(criterion: &Criterion, resource: Value<'_>, bases: &[&str]
             found.id == *id && resource_type.as_ref().is_none_or(typed) && allowed(found.resource_type.as_str())
         }),
         Operand::String(text) => string(modifier, text, value),
-        Operand::Token { system, code } => token(system.as_deref(), code.as_deref(), value),
         Operand::Uri(text) => value.text().is_some_and(|have| have == **text),
+        Operand::Token { .. } => token(std::slice::from_ref(operand), value),
     };
-    let found =
-        criterion.definition().paths.iter().any(|path| {
-            path.any(resource, &mut |value| criterion.operands().iter().any(|operand| fits(operand, value)))
-        });
+    let tokens = criterion.operands().iter().all(|operand| matches!(operand, Operand::Token { .. }));
+    let found = criterion.definition().paths.iter().any(|path| {
+        path.any(resource, &mut |value| match tokens {
+            true => token(criterion.operands(), value),
+            false => criterion.operands().iter().any(|operand| fits(operand, value)),
+        })
+    });
     found != (modifier == Some(Modifier::Not))
 }
 
@@ -123,26 +126,29 @@ fn quantity(
     plain && unit && value.get("value").and_then(number_of).is_some_and(|have| compare(prefix, wanted, &have))
 }
 
-/// Coding, CodeableConcept, Identifier, ContactPoint, code, string and boolean (R4 3.1.1.4.10).
-fn token(system: Option<&str>, code: Option<&str>, value: Value<'_>) -> bool {
-    if value.kind() != Kind::Object {
-        let have =
-            value.text().or_else(|| value.boolean().map(|flag| if flag { "true".into() } else { "false".into() }));
-        let systemless = system.is_none_or(str::is_empty);
-        return systemless && code.is_some_and(|code| have.is_some_and(|have| have == code));
-    }
+/// Coding, CodeableConcept, Identifier, ContactPoint, code, string and boolean (R4 3.1.1.4.10): whether one of them is
+/// among those wanted. Each is read once, however many are wanted.
+fn token(wanted: &[Operand], value: Value<'_>) -> bool {
     if let Some(codings) = value.get("coding") {
-        return codings.items().any(|coding| token(system, code, coding));
+        return codings.items().any(|coding| token(wanted, coding));
     }
     let member = |name: &str| value.get(name).and_then(Value::text);
-    let have = member("code").or_else(|| member("value"));
-    let system_fits = match system {
-        None => true,
-        Some("") => member("system").is_none(),
-        Some(system) => member("system").is_some_and(|have| have == system),
+    let (have_system, have) = match value.kind() {
+        Kind::Object => (member("system"), member("code").or_else(|| member("value"))),
+        Kind::Boolean => (None, Some(value.raw().into())),
+        _ => (None, value.text()),
     };
-    let code_fits = code.is_none_or(|code| have.as_deref().is_some_and(|have| have == code));
-    system_fits && code_fits && have.is_some()
+    let Some(have) = have else { return false };
+    wanted.iter().any(|operand| {
+        let Operand::Token { system, code } = operand else { return false };
+        let code_fits = code.as_deref().is_none_or(|code| code == have);
+        code_fits
+            && match system.as_deref() {
+                None => true,
+                Some("") => have_system.is_none(),
+                Some(system) => have_system.as_deref() == Some(system),
+            }
+    })
 }
 
 /// Strings, and the text parts of HumanName and Address (R4 3.1.1.4.7).
