@@ -1,7 +1,8 @@
 //! Whose record a resource is.
 //!
 //! Takes: a resource. Gives: [`Subject`]. Guarantees: judged by one rule per type, the element behind the
-//! type's `patient` search parameter (R4), never by compartment, which also holds records about others.
+//! type's `patient` search parameter (R4), never by compartment, which also holds records about others; an Observation
+//! whose focus is somebody else is nobody's.
 //! Refuses: to guess. A logical, contained or foreign reference is [`Subject::Unprovable`], a missing one [`Subject::Unstated`].
 
 use std::borrow::Cow;
@@ -113,6 +114,14 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
             !provable
         });
     }
+    if resource_type.as_str() == "Observation" {
+        let mut foci = resource.get("focus").into_iter().flat_map(Value::each);
+        provable &= foci.all(|focus| match patient(focus, bases) {
+            Party::Patient(id) => patients.contains(&id),
+            Party::Other => true,
+            Party::Unknown => false,
+        });
+    }
     match (stated, provable && !patients.is_empty()) {
         (false, _) => Subject::Unstated,
         (true, true) => Subject::Patients(patients),
@@ -163,6 +172,7 @@ mod tests {
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"}}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"http://ehr/fhir/Patient/p1"}}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1/_history/2"},"performer":[{"reference":"Patient/p2"}]}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"reference":"Device/d"},{"reference":"Patient/p1"}]}"#,
             r#"{"resourceType":"Coverage","beneficiary":{"reference":"Patient/p1"},"subscriber":{"reference":"Patient/p2"}}"#,
             r#"{"resourceType":"Immunization","patient":{"reference":"Patient/p1","type":"Patient"}}"#,
             r#"{"resourceType":"ResearchSubject","individual":{"reference":"Patient/p1"}}"#,
@@ -186,6 +196,8 @@ mod tests {
             r#"{"resourceType":"Observation","subject":{"reference":"http://other/fhir/Patient/p1"}}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1","type":"Group"}}"#,
             r#"{"resourceType":"Observation","subject":[{"reference":"Patient/p1"},{"reference":"urn:x"}]}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"reference":"Patient/p2"}]}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"identifier":{"value":"MRN-1"}}]}"#,
             r#"{"resourceType":"Provenance","target":[{"reference":"Patient/p1"}]}"#,
             r#"{"resourceType":"Group","member":[{"entity":{"reference":"Patient/p1"}}]}"#,
             r#"{"resourceType":"Binary","securityContext":{"reference":"Patient/p1"}}"#,
