@@ -18,6 +18,9 @@ use crate::understand::{Direction, Include, Interaction, Search};
 /// Inline labels (DS4P 1.0.0), on any element.
 const INLINE_LABEL: &str = "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 
+/// The system of `Composition.confidentiality`, which is a plain code.
+const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+
 /// How a released resource came to be in the answer (R4 `search-entry-mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -115,12 +118,25 @@ impl<'q> Judge<'q> {
     }
 
     fn check_labels(&self, resource: Value<'_>) -> Result<(), Withheld> {
-        let own = resource.get("meta").and_then(|meta| meta.get("security"));
-        let withheld = own.is_some_and(|labels| labels.each().any(|label| self.withholds(label)));
+        let metas = resource.get("meta").into_iter().flat_map(Value::each);
+        let mut own = metas.filter_map(|meta| meta.get("security")).flat_map(Value::each);
+        let withheld = own.any(|label| self.withholds(label)) || self.withholds_content(resource);
         if withheld || (mentions(resource, "extension-inline-sec-label") && self.has_inline_label(resource)) {
             return Err(Withheld::Label);
         }
         Ok(())
+    }
+
+    /// Whether what a document or its description says of its content's confidentiality is withheld.
+    fn withholds_content(&self, resource: Value<'_>) -> bool {
+        let obligations = self.question.permit().obligations();
+        let mut concepts = resource.get("securityLabel").into_iter().flat_map(Value::each);
+        let mut confidentialities = resource.get("confidentiality").into_iter().flat_map(Value::each);
+        concepts.any(|concept| match concept.get("coding") {
+            Some(codings) => codings.each().any(|coding| self.withholds(coding)),
+            None => self.withholds(concept),
+        }) || confidentialities
+            .any(|code| obligations.withholds_label(CONFIDENTIALITY, &code.text().unwrap_or_default()))
     }
 
     pub(super) fn withholds(&self, label: Value<'_>) -> bool {

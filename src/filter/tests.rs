@@ -115,6 +115,16 @@ fn each_check_withholds_what_no_other_would() {
         assert_eq!((tally.received, tally.released, tally.matches), (2, 1, 1));
         assert_eq!(text, released.0, "{neighbour}");
     }
+    let withheld = |text: &str| filtered(asked, LABS, &bundle(&[text])).1.withheld;
+    for text in [
+        good.replace(r#"{"versionId":"2","source":"http://s"}"#, &format!(r#"[{{"security":[{psy}]}}]"#)),
+        label(&psy.replace("PSY", " psy")),
+        label(&psy.replace("v3-ActCode", "v3-ActCode/")),
+        lab("x", "p1", &format!(r#","securityLabel":[{{"coding":[{psy}]}}]"#)),
+        lab("x", "p1", r#","securityLabel":[{"text":"PSY"}]"#),
+    ] {
+        assert_eq!(withheld(&text).into_iter().collect::<Vec<_>>(), [(Withheld::Label, 1)], "{text}");
+    }
     let unlabelled = label(r#"{"system":"http://other","code":"PSY"}"#);
     assert_eq!(filtered(asked, LABS, &bundle(&[&unlabelled])).1.released, 1);
 }
