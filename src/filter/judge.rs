@@ -203,32 +203,39 @@ impl<'q> Judge<'q> {
                 fits && self.referred_to.contains(identity)
             }
             Direction::Reverse => {
+                if include.source != identity.resource_type {
+                    return false;
+                }
                 let mut references = Vec::new();
-                let all_known = include.source == identity.resource_type
-                    && self.references(include, resource, &mut |reference| references.push(reference));
-                let known = |reference: &Reference| self.released.contains(reference);
-                let about_all =
-                    identity.resource_type.as_str() != "Provenance" || (all_known && references.iter().all(known));
-                about_all && include.source == identity.resource_type && references.iter().any(known)
+                self.references(include, resource, &mut |reference| references.push(reference));
+                let about_all = identity.resource_type.as_str() != "Provenance" || self.is_about_released(resource);
+                about_all && references.iter().any(|reference| self.released.contains(reference))
             }
         }
     }
 
-    /// Visits the references at an include's parameter; tells whether every one of them could be read.
-    fn references(&self, include: &Include, resource: Value<'_>, visit: &mut dyn FnMut(Reference)) -> bool {
-        let Some(definition) = fhir_search::lookup(include.source, &include.parameter) else { return false };
-        let mut readable = true;
+    /// Whether every target of a Provenance was released, whatever parameter brought it along.
+    fn is_about_released(&self, provenance: Value<'_>) -> bool {
+        let targets = provenance.get("target").into_iter().flat_map(Value::each);
+        let mut targets = targets.map(|target| target.get("reference").and_then(Value::text)).peekable();
+        let released = |text: std::borrow::Cow<'_, str>| {
+            Reference::parse(&text, &self.ehr()).is_some_and(|target| self.released.contains(&target))
+        };
+        targets.peek().is_some() && targets.all(|target| target.is_some_and(released))
+    }
+
+    /// Visits the references at an include's parameter that can be read.
+    fn references(&self, include: &Include, resource: Value<'_>, visit: &mut dyn FnMut(Reference)) {
+        let Some(definition) = fhir_search::lookup(include.source, &include.parameter) else { return };
         for path in &definition.paths {
             path.any(resource, &mut |value| {
                 let text = value.get("reference").and_then(Value::text);
-                match text.and_then(|text| Reference::parse(&text, &self.ehr())) {
-                    Some(reference) => visit(reference),
-                    None => readable = false,
+                if let Some(reference) = text.and_then(|text| Reference::parse(&text, &self.ehr())) {
+                    visit(reference);
                 }
                 false
             });
         }
-        readable
     }
 
     fn remember(&mut self, identity: &Reference, resource: Value<'_>) {

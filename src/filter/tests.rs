@@ -377,3 +377,23 @@ fn what_can_come_along_waits_for_its_match_and_the_rest_takes_no_room() {
         filtered("Observation?patient=p1&_include=Observation:performer", EVERYTHING, &bundle(&entries));
     assert_eq!((tally.released, tally.withheld.get(&Withheld::Include)), (2, Some(&5)), "{text}");
 }
+
+#[test]
+fn a_provenance_is_judged_by_its_targets_whatever_brings_it_along() {
+    let decision =
+        EVERYTHING.replace("Provenance:target", "Provenance:agent\",\"Provenance:entity\",\"Provenance:patient");
+    let provenance = |target: &str| {
+        format!(
+            r#"{{"resourceType":"Provenance","id":"v","target":[{{"reference":"{target}"}}],"recorded":"2024-01-01T00:00:00Z",
+                "agent":[{{"who":{{"reference":"Patient/p1"}}}}],"entity":[{{"role":"source","what":{{"reference":"Patient/p1"}}}}]}}"#
+        )
+    };
+    let patient = r#"{"resourceType":"Patient","id":"p1"}"#;
+    for parameter in ["agent", "entity"] {
+        let asked = format!("Patient?_id=p1&_revinclude=Provenance:{parameter}");
+        for (target, released) in [("Patient/p1", 2), ("Observation/of-p2", 1)] {
+            let (text, tally) = filtered(&asked, &decision, &bundle(&[patient, &provenance(target)]));
+            assert_eq!(tally.released, released, "{text}");
+        }
+    }
+}
