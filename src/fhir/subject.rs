@@ -87,6 +87,11 @@ pub fn elements(resource_type: ResourceType) -> impl Iterator<Item = &'static st
     RULES.get(&resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
 }
 
+/// The paths of the references that name the patient.
+pub fn paths(resource_type: ResourceType) -> &'static [Path] {
+    RULES.get(&resource_type).map_or(&[], |rule| &rule.paths)
+}
+
 /// Whether the type holds data of patients and has no rule that says whose: its records never leave on their own.
 pub fn is_about_many(resource_type: ResourceType) -> bool {
     NO_SINGLE_SUBJECT.contains(&resource_type.as_str())

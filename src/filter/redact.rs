@@ -56,8 +56,10 @@ impl Writer<'_> {
     fn resource(&self, resource: Value<'_>, elements: &Elements, asked: &[Box<str>], out: &mut Vec<u8>) {
         let type_name = resource.get("resourceType").and_then(Value::text).unwrap_or_default();
         let about = crate::fhir::name::ResourceType::parse(&type_name).ok();
-        let names_subject =
-            |name: &str| about.is_some_and(|about| subject::elements(about).any(|element| element == name));
+        let path_to_subject = |name: &str| {
+            let mut paths = about.map_or(&[][..], subject::paths).iter();
+            paths.find(|path| path.first() == name)
+        };
         out.extend_from_slice(b"{\"resourceType\":");
         write_string(&type_name, out);
         if let Some(id) = resource.get("id") {
@@ -69,7 +71,7 @@ impl Writer<'_> {
         for member in resource.members().filter(|member| !matches!(member.name, "resourceType" | "id" | "meta")) {
             let plain = member.name.trim_start_matches('_');
             let wanted = asked.is_empty()
-                || names_subject(plain)
+                || path_to_subject(plain).is_some()
                 || is_named(plain, |name| asked.iter().any(|one| &**one == name));
             if !wanted {
                 continue;
@@ -87,8 +89,10 @@ impl Writer<'_> {
                     self.copy(member.value, out);
                     true
                 }
-                (name, Elements::Only(_)) if names_subject(name) => self.clean(member.value, out),
-                (name, Elements::Only(tree)) => self.kept(tree.child(name), member.value, out),
+                (name, Elements::Only(tree)) => match path_to_subject(name) {
+                    Some(path) => self.subject(&mut path.steps().skip(1), tree.child(name), member.value, out),
+                    None => self.kept(tree.child(name), member.value, out),
+                },
             };
             if !written {
                 out.truncate(mark);
@@ -132,6 +136,31 @@ impl Writer<'_> {
         out.push(b']');
         let empty = out.len() == mark + 2;
         !empty
+    }
+
+    /// Writes what is kept of the element that names the patient, and in any case the reference at the end of `steps`.
+    fn subject<'s>(
+        &self,
+        steps: &mut (impl Iterator<Item = &'s str> + Clone),
+        kept: Kept<'_>,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let tree = match kept {
+            Kept::Whole => return self.clean(value, out),
+            Kept::Part(tree) => Some(tree),
+            Kept::No => None,
+        };
+        let below = |name: &str| tree.map_or(Kept::No, |tree| tree.child(name));
+        if value.kind() == Kind::Array {
+            return self.items(value, out, |item, out| self.subject(&mut steps.clone(), kept, item, out));
+        }
+        let step = steps.next();
+        self.members(value, out, |name, member, out| match step {
+            Some(step) if step == name => self.subject(&mut steps.clone(), below(name), member, out),
+            None if name == "reference" => self.clean(member, out),
+            _ => self.kept(below(name), member, out),
+        })
     }
 
     fn kept(&self, kept: Kept<'_>, value: Value<'_>, out: &mut Vec<u8>) -> bool {

@@ -379,6 +379,26 @@ fn what_can_come_along_waits_for_its_match_and_the_rest_takes_no_room() {
 }
 
 #[test]
+fn a_subject_that_is_not_listed_stays_as_a_bare_reference() {
+    let named = r#""subject":{"reference":"Patient/p1","display":"SECRET","identifier":{"value":"SECRET"}}"#;
+    let entry = lab("a", "p1", "").replace(r#""subject":{"reference":"Patient/p1"}"#, named);
+    for listed in ["\"encounter\"", "\"subject.reference\"", "\"subject.type\""] {
+        let decision = LABS.replace("\"subject\"", listed);
+        let (text, _) = filtered("Observation?patient=p1", &decision, &bundle(&[&entry]));
+        assert!(text.contains(r#""subject":{"reference":"Patient/p1"}"#) && !text.contains("SECRET"), "{text}");
+    }
+    let (text, _) = filtered("Observation?patient=p1", LABS, &bundle(&[&entry]));
+    assert!(text.contains(named), "{text}");
+    let appointment = r#"{"resourceType":"Appointment","id":"a","status":"booked","participant":[
+        {"actor":{"reference":"Patient/p1","display":"SECRET"},"status":"accepted","type":[{"text":"SECRET"}]},
+        {"type":[{"text":"SECRET"}]}]}"#;
+    let decision = r#"{"allow":true,"reasons":[{"code":"c","text":"t","basis":"b"}],"patients":["p1"],
+        "types":{"Appointment":{"elements":["status"]}},"withhold_labels":[],"includes":[]}"#;
+    let (text, _) = filtered("Appointment?patient=p1", decision, &bundle(&[appointment]));
+    assert!(text.contains(r#""participant":[{"actor":{"reference":"Patient/p1"}}]"#), "{text}");
+}
+
+#[test]
 fn a_provenance_is_judged_by_its_targets_whatever_brings_it_along() {
     let decision =
         EVERYTHING.replace("Provenance:target", "Provenance:agent\",\"Provenance:entity\",\"Provenance:patient");
