@@ -41,6 +41,8 @@ pub struct BundleFilter<'q> {
     deferred: Vec<Vec<u8>>,
     deferred_bytes: usize,
     next: Option<String>,
+    /// Whether the EHR says that there is more, wherever that is.
+    continues: bool,
     out: Vec<u8>,
     entries: u32,
     tally: Tally,
@@ -62,6 +64,7 @@ impl<'q> BundleFilter<'q> {
             deferred: Vec::new(),
             deferred_bytes: 0,
             next: None,
+            continues: false,
             out: BEGINNING.to_vec(),
             entries: 0,
             tally: Tally::default(),
@@ -122,7 +125,7 @@ impl<'q> BundleFilter<'q> {
             self.out.push(b']');
         }
         let first_page = matches!(self.question.interaction(), Interaction::Search(_));
-        let states_total = first_page && next.is_none() && shape.total != TotalWanted::None;
+        let states_total = first_page && next.is_none() && !self.continues && shape.total != TotalWanted::None;
         close_bundle(states_total.then_some(self.tally.matches), own, next, &mut self.out);
         (Released(self.out), self.tally)
     }
@@ -256,10 +259,11 @@ impl<'q> BundleFilter<'q> {
             if link.get("relation").and_then(Value::text).is_none_or(|relation| relation != "next") {
                 continue;
             }
+            self.continues = true;
             let Some(url) = link.get("url").and_then(Value::text) else { continue };
             let below = url
                 .strip_prefix(self.judge.bases().ehr)
-                .filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#'));
+                .filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#') && !leaves_base(rest));
             match below {
                 Some(rest) if rest.bytes().all(|byte| byte.is_ascii_graphic()) => self.next = Some(rest.to_owned()),
                 _ => self.tally.foreign_links += 1,
@@ -323,6 +327,12 @@ impl<'q> BundleFilter<'q> {
         }
         room
     }
+}
+
+/// Whether the path of a target, read as some server might, leads up or to another host.
+fn leaves_base(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    ["..", "%2e", "//", "\\"].iter().any(|step| path.contains(step))
 }
 
 /// A searchset without entries, to the byte what a filter writes that lets none through.
