@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::decide::{Permit, TypeRule};
+use crate::decide::{Elements, Permit, TypeRule};
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::path::Path;
 use crate::fhir::search as fhir_search;
@@ -193,7 +193,11 @@ fn search_target(
 fn check_predicates(search: &Search, rule: &TypeRule) -> Result<(), RewriteError> {
     let released = |path: &Path| {
         let about_subject = subject::elements(search.resource_type()).any(|element| element == path.first());
-        about_subject || matches!(path.first(), "id" | "meta") || narrow::releases(&rule.elements, path)
+        match path.first() {
+            "id" => true,
+            "meta" => matches!(rule.elements, Elements::All) || path.steps().eq(["meta", "lastUpdated"]),
+            _ => about_subject || narrow::releases(&rule.elements, path),
+        }
     };
     for criterion in search.criteria() {
         if !criterion.definition().paths.iter().all(released) {

@@ -151,11 +151,14 @@ impl Obligations {
     }
 
     /// Whether a resource or element with this label is withheld. An absent system or code is an empty text, and is
-    /// read as widely as it could have been meant.
+    /// read as widely as it could have been meant; so are letters' case and blanks.
     pub fn withholds_label(&self, system: &str, code: &str) -> bool {
+        let (system, code) = (system.trim().trim_end_matches('/'), code.trim());
         self.labels.iter().any(|label| {
-            let same_system = system.is_empty() || *label.system == *system;
-            let same_code = code.is_empty() || label.code.as_deref().is_none_or(|withheld| withheld == code);
+            let own = label.system.trim_end_matches('/');
+            let same_system = system.is_empty() || own.eq_ignore_ascii_case(system);
+            let same_code =
+                code.is_empty() || label.code.as_deref().is_none_or(|withheld| withheld.eq_ignore_ascii_case(code));
             same_system && same_code
         })
     }

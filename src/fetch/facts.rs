@@ -14,7 +14,7 @@ use super::answers::CacheKey;
 use super::{Ehr, FetchError};
 use crate::audit::Reservation;
 use crate::decide::{ConsentFact, CoverageFact, Facts, PatientFacts, Roster};
-use crate::fhir::json::{Tape, Value};
+use crate::fhir::json::{Kind, Tape, Value};
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::reference::Reference;
 use crate::fhir::subject::{self, Subject};
@@ -124,13 +124,17 @@ impl Ehr {
         let mut facts = PatientFacts::default();
         if source.coverage {
             self.about(patient, "Coverage", exchange, &mut |resource| {
-                facts.coverage.extend(CoverageFact::of(resource))
+                facts.coverage.extend(CoverageFact::of(resource));
+                Some(())
             })
             .await?;
         }
         if source.consent {
-            self.about(patient, "Consent", exchange, &mut |resource| facts.consents.extend(ConsentFact::of(resource)))
-                .await?;
+            self.about(patient, "Consent", exchange, &mut |resource| {
+                facts.consents.push(ConsentFact::of(resource)?);
+                Some(())
+            })
+            .await?;
         }
         Ok(facts)
     }
@@ -140,29 +144,89 @@ impl Ehr {
         patient: &Id,
         type_name: &str,
         exchange: ExchangeId,
-        visit: &mut dyn FnMut(Value<'_>),
+        visit: &mut dyn FnMut(Value<'_>) -> Option<()>,
     ) -> Result<(), FetchError> {
         let target = format!("/{type_name}?patient={patient}&_count=200");
         let bytes = self.ask(&target, limits::RESOURCE_BYTES, exchange).await?.ok_or(FetchError::Facts)?;
         let resource_type = ResourceType::parse(type_name).map_err(|_| FetchError::Facts)?;
         let mut tape = Tape::new();
         let bundle = tape.read(&bytes).map_err(|_| FetchError::Media)?.root();
-        let is = |value: Option<Value<'_>>, text: &str| value.and_then(Value::text).is_some_and(|have| have == text);
-        if !is(bundle.get("resourceType"), "Bundle") || !is(bundle.get("type"), "searchset") {
-            return Err(FetchError::Facts);
+        visit_records(bundle, resource_type, patient, self.base(), visit).ok_or(FetchError::Facts)
+    }
+}
+
+/// Visits the records of `patient` in a searchset. `None` where it is none, is not all, or holds what could forbid a
+/// release and cannot be read: a Consent of nobody knows whom.
+fn visit_records(
+    bundle: Value<'_>,
+    resource_type: ResourceType,
+    patient: &Id,
+    base: &str,
+    visit: &mut dyn FnMut(Value<'_>) -> Option<()>,
+) -> Option<()> {
+    let is = |value: Option<Value<'_>>, text: &str| value.and_then(Value::text).is_some_and(|have| have == text);
+    let is_array = |name: &str| bundle.get(name).is_none_or(|value| value.kind() == Kind::Array);
+    let is_searchset = is(bundle.get("resourceType"), "Bundle") && is(bundle.get("type"), "searchset");
+    if !is_searchset || !is_array("link") || !is_array("entry") {
+        return None;
+    }
+    if bundle.get("link").into_iter().flat_map(Value::items).any(|link| is(link.get("relation"), "next")) {
+        return None;
+    }
+    let owner = Subject::Patients(vec![patient.clone()]);
+    for entry in bundle.get("entry").into_iter().flat_map(Value::items) {
+        let Some(resource) = entry.get("resource") else { continue };
+        if !is(resource.get("resourceType"), resource_type.as_str()) {
+            continue;
         }
-        if bundle.get("link").into_iter().flat_map(Value::items).any(|link| is(link.get("relation"), "next")) {
-            return Err(FetchError::Facts);
+        match subject::of(resource_type, resource, &[base]) {
+            subject if subject == owner => visit(resource)?,
+            Subject::Patients(_) => {}
+            _ if resource_type.as_str() == "Consent" => return None,
+            _ => {}
         }
-        let owner = Subject::Patients(vec![patient.clone()]);
-        for entry in bundle.get("entry").into_iter().flat_map(Value::items) {
-            let Some(resource) = entry.get("resource") else { continue };
-            if is(resource.get("resourceType"), type_name)
-                && subject::of(resource_type, resource, &[self.base()]) == owner
-            {
-                visit(resource);
-            }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consents(bundle: &str) -> Option<usize> {
+        let (mut tape, mut count) = (Tape::new(), 0);
+        let consent = ResourceType::parse("Consent").unwrap();
+        let bundle = tape.read(bundle.as_bytes()).unwrap().root();
+        visit_records(bundle, consent, &Id::parse("p1").unwrap(), "http://ehr/fhir", &mut |resource| {
+            count += 1;
+            ConsentFact::of(resource).map(|_| ())
+        })?;
+        Some(count)
+    }
+
+    #[test]
+    fn a_consent_that_cannot_be_read_is_no_absence_of_one() {
+        let bundle = |patient: &str, more: &str| {
+            format!(
+                r#"{{"resourceType":"Bundle","type":"searchset","entry":[
+                    {{"resource":{{"resourceType":"Consent","status":"active","patient":{patient}}}}}]{more}}}"#
+            )
+        };
+        let own = bundle(r#"{"reference":"Patient/p1"}"#, "");
+        assert_eq!(consents(&own), Some(1));
+        assert_eq!(consents(&bundle(r#"{"reference":"Patient/p2"}"#, "")), Some(0));
+        assert_eq!(consents(r#"{"resourceType":"Bundle","type":"searchset"}"#), Some(0));
+        for bad in [
+            bundle(r#"{"reference":"https://public.example/fhir/Patient/p1"}"#, ""),
+            bundle(r#"{"identifier":{"value":"MRN-1"}}"#, ""),
+            bundle("null", ""),
+            bundle(r#"{"reference":"Patient/p1"}"#, r#","link":[{"relation":"next","url":"http://ehr/fhir?p=2"}]"#),
+            bundle(r#"{"reference":"Patient/p1"}"#, r#","link":{"relation":"next","url":"http://ehr/fhir?p=2"}"#),
+            own.replace(r#""entry":["#, r#""entry":{"0":"#).replace("]}", "}}"),
+            own.replace(r#""status":"active","#, ""),
+            own.replace("searchset", "collection"),
+        ] {
+            assert_eq!(consents(&bad), None, "{bad}");
         }
-        Ok(())
     }
 }

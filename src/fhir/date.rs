@@ -40,14 +40,17 @@ impl Span {
         }
     }
 
-    /// The span of a `Period`: an absent bound is open, a date-only end includes that whole day.
+    /// The span of a `Period`: an absent bound is open, a date-only end includes that whole day. `None` where it
+    /// ends before it starts.
     pub fn period(start: Option<&str>, end: Option<&str>) -> Option<Self> {
         if start.is_none() && end.is_none() {
             return None;
         }
         let first = start.map(Self::parse).map_or(Some(None), |span| span.map(Some))?;
         let last = end.map(Self::parse).map_or(Some(None), |span| span.map(Some))?;
-        Some(Self { start: first.and_then(|span| span.start), end: last.and_then(|span| span.end) })
+        let (start, end) = (first.and_then(|span| span.start), last.and_then(|span| span.end));
+        let is_reversed = start.zip(end).is_some_and(|(start, end)| end <= start);
+        (!is_reversed).then_some(Self { start, end })
     }
 
     /// Whether this span lies wholly inside `outer`.
@@ -176,6 +179,8 @@ mod tests {
         assert!(open.end.is_none());
         assert!(Span::period(None, None).is_none());
         assert!(Span::period(Some("soon"), None).is_none());
+        assert!(Span::period(Some("2024-05-01"), Some("2024-04-30")).is_none());
+        assert!(Span::period(Some("2024-05-01T10:00:00Z"), Some("2024-05-01")).is_some());
         let year = Span::parse("2024").unwrap();
         assert!(Span::period(Some("2024-01-01"), Some("2024-12-31")).unwrap().is_within(year));
         assert!(!open.is_within(year));

@@ -85,7 +85,7 @@ impl Path {
     }
 
     /// The element names, outermost first.
-    pub fn steps(&self) -> impl Iterator<Item = &str> {
+    pub fn steps(&self) -> impl Iterator<Item = &str> + Clone {
         self.0.iter().map(|step| &*step.name)
     }
 
@@ -112,11 +112,12 @@ pub fn choice_bases(member: &str) -> impl Iterator<Item = &str> {
     CHOICES.iter().filter_map(move |choice| member.strip_suffix(choice)).filter(|base| !base.is_empty())
 }
 
-/// The member of this name, or the choice element that begins with it.
+/// The member of this name, or the choice element that begins with it; two of them are one too many.
 fn element<'d>(value: Value<'d>, name: &str) -> Option<Value<'d>> {
     value.get(name).or_else(|| {
         let choice = |member: &str| member.strip_prefix(name).is_some_and(is_choice_suffix);
-        value.members().find(|member| choice(member.name)).map(|member| member.value)
+        let mut found = value.members().filter(|member| choice(member.name));
+        found.next().filter(|_| found.next().is_none()).map(|member| member.value)
     })
 }
 
@@ -150,6 +151,7 @@ mod tests {
         assert_eq!(found("effective.start", text), [r#""2024""#]);
         assert_eq!(found("telecom[system=email].value", text), [r#""2""#]);
         assert!(found("value", text).is_empty());
+        assert!(found("value", r#"{"valueString":"a","valueCode":"b"}"#).is_empty());
         assert!(found("nothing.at", text).is_empty());
     }
 

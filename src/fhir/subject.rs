@@ -1,7 +1,8 @@
 //! Whose record a resource is.
 //!
 //! Takes: a resource. Gives: [`Subject`]. Guarantees: judged by one rule per type, the element behind the
-//! type's `patient` search parameter (R4), never by compartment, which also holds records about others.
+//! type's `patient` search parameter (R4), never by compartment, which also holds records about others; an Observation
+//! whose focus is somebody else is nobody's.
 //! Refuses: to guess. A logical, contained or foreign reference is [`Subject::Unprovable`], a missing one [`Subject::Unstated`].
 
 use std::borrow::Cow;
@@ -90,6 +91,11 @@ pub fn elements(resource_type: ResourceType) -> impl Iterator<Item = &'static st
     rule(resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
 }
 
+/// The paths of the references that name the patient.
+pub fn paths(resource_type: ResourceType) -> &'static [Path] {
+    rule(resource_type).map_or(&[], |rule| &rule.paths)
+}
+
 /// Whether the type holds data of patients and has no rule that says whose: its records never leave on their own.
 pub fn is_about_many(resource_type: ResourceType) -> bool {
     NO_SINGLE_SUBJECT.contains(&resource_type.as_str())
@@ -115,6 +121,14 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
                 Party::Other | Party::Unknown => provable = false,
             }
             !provable
+        });
+    }
+    if resource_type.as_str() == "Observation" {
+        let mut foci = resource.get("focus").into_iter().flat_map(Value::each);
+        provable &= foci.all(|focus| match patient(focus, bases) {
+            Party::Patient(id) => patients.contains(&id),
+            Party::Other => true,
+            Party::Unknown => false,
         });
     }
     match (stated, provable && !patients.is_empty()) {
@@ -167,6 +181,7 @@ mod tests {
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"}}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"http://ehr/fhir/Patient/p1"}}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1/_history/2"},"performer":[{"reference":"Patient/p2"}]}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"reference":"Device/d"},{"reference":"Patient/p1"}]}"#,
             r#"{"resourceType":"Coverage","beneficiary":{"reference":"Patient/p1"},"subscriber":{"reference":"Patient/p2"}}"#,
             r#"{"resourceType":"Immunization","patient":{"reference":"Patient/p1","type":"Patient"}}"#,
             r#"{"resourceType":"ResearchSubject","individual":{"reference":"Patient/p1"}}"#,
@@ -190,6 +205,8 @@ mod tests {
             r#"{"resourceType":"Observation","subject":{"reference":"http://other/fhir/Patient/p1"}}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1","type":"Group"}}"#,
             r#"{"resourceType":"Observation","subject":[{"reference":"Patient/p1"},{"reference":"urn:x"}]}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"reference":"Patient/p2"}]}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"identifier":{"value":"MRN-1"}}]}"#,
             r#"{"resourceType":"Provenance","target":[{"reference":"Patient/p1"}]}"#,
             r#"{"resourceType":"Group","member":[{"entity":{"reference":"Patient/p1"}}]}"#,
             r#"{"resourceType":"Binary","securityContext":{"reference":"Patient/p1"}}"#,

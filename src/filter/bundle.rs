@@ -43,6 +43,8 @@ pub struct BundleFilter<'q> {
     next: Option<String>,
     /// How each entry begins, up to the type in its `fullUrl`.
     opening: Vec<u8>,
+    /// Whether the EHR says that there is more, wherever that is.
+    continues: bool,
     out: Vec<u8>,
     entries: u32,
     tally: Tally,
@@ -69,6 +71,7 @@ impl<'q> BundleFilter<'q> {
             deferred_bytes: 0,
             next: None,
             opening,
+            continues: false,
             out: BEGINNING.to_vec(),
             entries: 0,
             tally: Tally::default(),
@@ -130,7 +133,7 @@ impl<'q> BundleFilter<'q> {
             self.out.push(b']');
         }
         let first_page = matches!(self.question.interaction(), Interaction::Search(_));
-        let states_total = first_page && next.is_none() && shape.total != TotalWanted::None;
+        let states_total = first_page && next.is_none() && !self.continues && shape.total != TotalWanted::None;
         close_bundle(states_total.then_some(self.tally.matches), own, next, &mut self.out);
         (Released(self.out), self.tally)
     }
@@ -264,10 +267,11 @@ impl<'q> BundleFilter<'q> {
             if link.get("relation").and_then(Value::text).is_none_or(|relation| relation != "next") {
                 continue;
             }
+            self.continues = true;
             let Some(url) = link.get("url").and_then(Value::text) else { continue };
             let below = url
                 .strip_prefix(self.judge.bases().ehr)
-                .filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#'));
+                .filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#') && !leaves_base(rest));
             match below {
                 Some(rest) if rest.bytes().all(|byte| byte.is_ascii_graphic()) => self.next = Some(rest.to_owned()),
                 _ => self.tally.foreign_links += 1,
@@ -331,6 +335,12 @@ impl<'q> BundleFilter<'q> {
         }
         room
     }
+}
+
+/// Whether the path of a target, read as some server might, leads up or to another host.
+fn leaves_base(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    ["..", "%2e", "//", "\\"].iter().any(|step| path.contains(step))
 }
 
 /// A searchset without entries, to the byte what a filter writes that lets none through.

@@ -18,6 +18,9 @@ use crate::understand::{Direction, Include, Interaction, Search};
 /// Inline labels (DS4P 1.0.0), on any element.
 const INLINE_LABEL: &str = "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 
+/// The system of `Composition.confidentiality`, which is a plain code.
+const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+
 /// How a released resource came to be in the answer (R4 `search-entry-mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -139,12 +142,25 @@ impl<'q> Judge<'q> {
     }
 
     fn check_labels(&self, resource: Value<'_>, outline: Outline) -> Result<(), Withheld> {
-        let own = resource.get("meta").and_then(|meta| meta.get("security"));
-        let withheld = own.is_some_and(|labels| labels.each().any(|label| self.withholds(label)));
+        let metas = resource.get("meta").into_iter().flat_map(Value::each);
+        let mut own = metas.filter_map(|meta| meta.get("security")).flat_map(Value::each);
+        let withheld = own.any(|label| self.withholds(label)) || self.withholds_content(resource);
         if withheld || (outline.inline_label && self.has_inline_label(resource)) {
             return Err(Withheld::Label);
         }
         Ok(())
+    }
+
+    /// Whether what a document or its description says of its content's confidentiality is withheld.
+    fn withholds_content(&self, resource: Value<'_>) -> bool {
+        let obligations = self.question.permit().obligations();
+        let mut concepts = resource.get("securityLabel").into_iter().flat_map(Value::each);
+        let mut confidentialities = resource.get("confidentiality").into_iter().flat_map(Value::each);
+        concepts.any(|concept| match concept.get("coding") {
+            Some(codings) => codings.each().any(|coding| self.withholds(coding)),
+            None => self.withholds(concept),
+        }) || confidentialities
+            .any(|code| obligations.withholds_label(CONFIDENTIALITY, &code.text().unwrap_or_default()))
     }
 
     pub(super) fn withholds(&self, label: Value<'_>) -> bool {
@@ -211,32 +227,39 @@ impl<'q> Judge<'q> {
                 fits && self.referred_to.contains(identity)
             }
             Direction::Reverse => {
+                if include.source != identity.resource_type {
+                    return false;
+                }
                 let mut references = Vec::new();
-                let all_known = include.source == identity.resource_type
-                    && self.references(include, resource, &mut |reference| references.push(reference));
-                let known = |reference: &Reference| self.released.contains(reference);
-                let about_all =
-                    identity.resource_type.as_str() != "Provenance" || (all_known && references.iter().all(known));
-                about_all && include.source == identity.resource_type && references.iter().any(known)
+                self.references(include, resource, &mut |reference| references.push(reference));
+                let about_all = identity.resource_type.as_str() != "Provenance" || self.is_about_released(resource);
+                about_all && references.iter().any(|reference| self.released.contains(reference))
             }
         }
     }
 
-    /// Visits the references at an include's parameter; tells whether every one of them could be read.
-    fn references(&self, include: &Include, resource: Value<'_>, visit: &mut dyn FnMut(Reference)) -> bool {
-        let Some(definition) = fhir_search::lookup(include.source, &include.parameter) else { return false };
-        let mut readable = true;
+    /// Whether every target of a Provenance was released, whatever parameter brought it along.
+    fn is_about_released(&self, provenance: Value<'_>) -> bool {
+        let targets = provenance.get("target").into_iter().flat_map(Value::each);
+        let mut targets = targets.map(|target| target.get("reference").and_then(Value::text)).peekable();
+        let released = |text: std::borrow::Cow<'_, str>| {
+            Reference::parse(&text, &self.ehr()).is_some_and(|target| self.released.contains(&target))
+        };
+        targets.peek().is_some() && targets.all(|target| target.is_some_and(released))
+    }
+
+    /// Visits the references at an include's parameter that can be read.
+    fn references(&self, include: &Include, resource: Value<'_>, visit: &mut dyn FnMut(Reference)) {
+        let Some(definition) = fhir_search::lookup(include.source, &include.parameter) else { return };
         for path in &definition.paths {
             path.any(resource, &mut |value| {
                 let text = value.get("reference").and_then(Value::text);
-                match text.and_then(|text| Reference::parse(&text, &self.ehr())) {
-                    Some(reference) => visit(reference),
-                    None => readable = false,
+                if let Some(reference) = text.and_then(|text| Reference::parse(&text, &self.ehr())) {
+                    visit(reference);
                 }
                 false
             });
         }
-        readable
     }
 
     fn remember(&mut self, identity: &Reference, resource: Value<'_>) {

@@ -67,7 +67,7 @@ impl Writer<'_> {
         asked: &[Box<str>],
         out: &mut Vec<u8>,
     ) {
-        let names_subject = |name: &str| subject::elements(resource_type).any(|element| element == name);
+        let path_to_subject = |name: &str| subject::paths(resource_type).iter().find(|path| path.first() == name);
         out.extend_from_slice(b"{\"resourceType\":");
         write_string(resource_type.as_str(), out);
         if let Some(id) = resource.get("id") {
@@ -79,10 +79,10 @@ impl Writer<'_> {
         for member in resource.members().filter(|member| !matches!(member.name, "resourceType" | "id" | "meta")) {
             let plain = member.name.strip_prefix('_').unwrap_or(member.name);
             let wanted = asked.is_empty()
-                || names_subject(plain)
+                || path_to_subject(plain).is_some()
                 || is_named(plain, |name| asked.iter().any(|one| &**one == name));
-            let kept = if names_subject(member.name) { Kept::Whole } else { elements.child(member.name) };
-            if !wanted || kept == Kept::No {
+            let (own, kept) = (path_to_subject(member.name), elements.child(member.name));
+            if !wanted || (kept == Kept::No && own.is_none()) {
                 continue;
             }
             let mark = out.len();
@@ -96,7 +96,10 @@ impl Writer<'_> {
                     self.copy(member.value, out);
                     true
                 }
-                (_, Elements::Only(_)) => self.kept(kept, member.value, out),
+                (_, Elements::Only(_)) => match own {
+                    Some(path) => self.subject(&mut path.steps().skip(1), kept, member.value, out),
+                    None => self.kept(kept, member.value, out),
+                },
             };
             if !written {
                 out.truncate(mark);
@@ -140,6 +143,31 @@ impl Writer<'_> {
         out.push(b']');
         let empty = out.len() == mark + 2;
         !empty
+    }
+
+    /// Writes what is kept of the element that names the patient, and in any case the reference at the end of `steps`.
+    fn subject<'s>(
+        &self,
+        steps: &mut (impl Iterator<Item = &'s str> + Clone),
+        kept: Kept<'_>,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let tree = match kept {
+            Kept::Whole => return self.clean(value, out),
+            Kept::Part(tree) => Some(tree),
+            Kept::No => None,
+        };
+        let below = |name: &str| tree.map_or(Kept::No, |tree| tree.child(name));
+        if value.kind() == Kind::Array {
+            return self.items(value, out, |item, out| self.subject(&mut steps.clone(), kept, item, out));
+        }
+        let step = steps.next();
+        self.members(value, out, |name, member, out| match step {
+            Some(step) if step == name => self.subject(&mut steps.clone(), below(name), member, out),
+            None if name == "reference" => self.clean(member, out),
+            _ => self.kept(below(name), member, out),
+        })
     }
 
     fn kept(&self, kept: Kept<'_>, value: Value<'_>, out: &mut Vec<u8>) -> bool {

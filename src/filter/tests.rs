@@ -116,6 +116,16 @@ fn each_check_withholds_what_no_other_would() {
         assert_eq!((tally.received, tally.released, tally.matches), (2, 1, 1));
         assert_eq!(text, released.0, "{neighbour}");
     }
+    let withheld = |text: &str| filtered(asked, LABS, &bundle(&[text])).1.withheld;
+    for text in [
+        good.replace(r#"{"versionId":"2","source":"http://s"}"#, &format!(r#"[{{"security":[{psy}]}}]"#)),
+        label(&psy.replace("PSY", " psy")),
+        label(&psy.replace("v3-ActCode", "v3-ActCode/")),
+        lab("x", "p1", &format!(r#","securityLabel":[{{"coding":[{psy}]}}]"#)),
+        lab("x", "p1", r#","securityLabel":[{"text":"PSY"}]"#),
+    ] {
+        assert_eq!(withheld(&text).into_iter().collect::<Vec<_>>(), [(Withheld::Label, 1)], "{text}");
+    }
     let unlabelled = label(r#"{"system":"http://other","code":"PSY"}"#);
     assert_eq!(filtered(asked, LABS, &bundle(&[&unlabelled])).1.released, 1);
 }
@@ -253,9 +263,13 @@ fn the_next_page_is_followed_only_below_the_ehrs_base() {
         "http://ehr/fhir@evil/",
         "http://ehr/fhir?a#b",
         "http://ehr/fhir?a b",
+        "http://ehr/fhir/../admin?x",
+        "http://ehr/fhir/%2E%2e/admin?x",
+        "http://ehr/fhir//evil",
         "?x",
     ] {
-        let (_, tally, next) = next(foreign);
+        let (text, tally, next) = next(foreign);
+        assert!(!text.contains("total"), "{text}");
         assert_eq!((next, tally.foreign_links), (None, 1), "{foreign}");
     }
     let question = question("Observation?patient=p1", LABS);
@@ -494,4 +508,44 @@ fn what_hangs_on_a_primitive_goes_and_so_do_tags() {
     let (text, tally) = filtered("Observation?patient=p1", LABS, &bundle(&[&entry]));
     assert!(!text.contains("SECRET") && text.contains(r#""text":"t""#), "{text}");
     assert_eq!(tally.redacted, 1);
+}
+
+#[test]
+fn a_subject_that_is_not_listed_stays_as_a_bare_reference() {
+    let named = r#""subject":{"reference":"Patient/p1","display":"SECRET","identifier":{"value":"SECRET"}}"#;
+    let entry = lab("a", "p1", "").replace(r#""subject":{"reference":"Patient/p1"}"#, named);
+    for listed in ["\"encounter\"", "\"subject.reference\"", "\"subject.type\""] {
+        let decision = LABS.replace("\"subject\"", listed);
+        let (text, _) = filtered("Observation?patient=p1", &decision, &bundle(&[&entry]));
+        assert!(text.contains(r#""subject":{"reference":"Patient/p1"}"#) && !text.contains("SECRET"), "{text}");
+    }
+    let (text, _) = filtered("Observation?patient=p1", LABS, &bundle(&[&entry]));
+    assert!(text.contains(named), "{text}");
+    let appointment = r#"{"resourceType":"Appointment","id":"a","status":"booked","participant":[
+        {"actor":{"reference":"Patient/p1","display":"SECRET"},"status":"accepted","type":[{"text":"SECRET"}]},
+        {"type":[{"text":"SECRET"}]}]}"#;
+    let decision = r#"{"allow":true,"reasons":[{"code":"c","text":"t","basis":"b"}],"patients":["p1"],
+        "types":{"Appointment":{"elements":["status"]}},"withhold_labels":[],"includes":[]}"#;
+    let (text, _) = filtered("Appointment?patient=p1", decision, &bundle(&[appointment]));
+    assert!(text.contains(r#""participant":[{"actor":{"reference":"Patient/p1"}}]"#), "{text}");
+}
+
+#[test]
+fn a_provenance_is_judged_by_its_targets_whatever_brings_it_along() {
+    let decision =
+        EVERYTHING.replace("Provenance:target", "Provenance:agent\",\"Provenance:entity\",\"Provenance:patient");
+    let provenance = |target: &str| {
+        format!(
+            r#"{{"resourceType":"Provenance","id":"v","target":[{{"reference":"{target}"}}],"recorded":"2024-01-01T00:00:00Z",
+                "agent":[{{"who":{{"reference":"Patient/p1"}}}}],"entity":[{{"role":"source","what":{{"reference":"Patient/p1"}}}}]}}"#
+        )
+    };
+    let patient = r#"{"resourceType":"Patient","id":"p1"}"#;
+    for parameter in ["agent", "entity"] {
+        let asked = format!("Patient?_id=p1&_revinclude=Provenance:{parameter}");
+        for (target, released) in [("Patient/p1", 2), ("Observation/of-p2", 1)] {
+            let (text, tally) = filtered(&asked, &decision, &bundle(&[patient, &provenance(target)]));
+            assert_eq!(tally.released, released, "{text}");
+        }
+    }
 }

@@ -81,6 +81,9 @@ fn a_predicate_may_read_only_what_is_released() {
         ("Observation?patient=p1&value-quantity=gt5", "value-quantity"),
         ("Observation?patient=p1&_sort=value-quantity", "value-quantity"),
         ("Observation?patient=p1&combo-code=x", "combo-code"),
+        ("Patient?_id=p1&_tag=x", "_tag"),
+        ("Observation?patient=p1&_profile=http://x", "_profile"),
+        ("Observation?patient=p1&_sort=_profile", "_profile"),
     ] {
         assert_eq!(prepared(bad, ONE_PATIENT, &["p1"]).unwrap_err(), RewriteError::Predicate(name.into()), "{bad}");
     }

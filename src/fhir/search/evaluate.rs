@@ -41,7 +41,23 @@ pub(super) fn matches(criterion: &Criterion, resource: Value<'_>, bases: &[&str]
             false => criterion.operands().iter().any(|operand| fits(operand, value)),
         })
     });
-    found != (modifier == Some(Modifier::Not))
+    if modifier == Some(Modifier::Not) { !found && is_readable(criterion, resource) } else { found }
+}
+
+/// Whether every value that `:not` has to rule out is of a shape that can be compared: what cannot be read rules out
+/// nothing.
+fn is_readable(criterion: &Criterion, resource: Value<'_>) -> bool {
+    let text = |value: Value<'_>, name: &str| value.get(name).is_none_or(|member| member.kind() == Kind::String);
+    let coding = |value: Value<'_>| {
+        value.kind() == Kind::Object && ["system", "code", "value"].iter().all(|name| text(value, name))
+    };
+    let readable = |value: Value<'_>| match (value.kind(), value.get("coding")) {
+        (Kind::Object, Some(codings)) => codings.kind() == Kind::Array && codings.items().all(coding),
+        (Kind::Object, None) => coding(value),
+        (Kind::String | Kind::Boolean, _) => true,
+        (Kind::Array | Kind::Null | Kind::Number, _) => false,
+    };
+    !criterion.definition().paths.iter().any(|path| path.any(resource, &mut |value| !readable(value)))
 }
 
 fn refers(value: Value<'_>, bases: &[&str]) -> Option<Reference> {
@@ -62,6 +78,9 @@ fn time_of(value: Value<'_>) -> Option<Span> {
         let mut spans = events.items().filter_map(|event| event.text().and_then(|text| Span::parse(&text)));
         let first = spans.next()?;
         return Some(spans.fold(first, |all, one| Span { start: all.start.min(one.start), end: all.end.max(one.end) }));
+    }
+    if ["start", "end"].iter().any(|name| value.get(name).is_some_and(|bound| bound.kind() != Kind::String)) {
+        return None;
     }
     Span::period(member("start").as_deref(), member("end").as_deref())
 }

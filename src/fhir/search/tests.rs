@@ -110,6 +110,16 @@ const ROWS: &[Row] = &[
         &["date=ge2024-01-01", "date=gt2040", "date=lt2024"],
         &["date=2024", "date=eb2050", "date=le2022"],
     ),
+    (
+        "Observation",
+        r#"{"effectivePeriod":{"start":1990,"end":"2024-01-10"},"category":[{"coding":[{"code":"a"}]},{"coding":[{"code":7}]}],
+            "code":{"coding":{"system":"http://c","code":"x"}}}"#,
+        &["category=a"],
+        &["date=lt2024-06-01", "date=ge1990", "category:not=b", "code:not=y"],
+    ),
+    ("Observation", r#"{"code":null}"#, &["category:not=x"], &["code:not=x"]),
+    ("Observation", r#"{"code":{"coding":[["x"]]}}"#, &[], &["code:not=x"]),
+    ("Observation", r#"{"code":{"text":"x"},"status":"final"}"#, &["code:not=x", "status:not=amended"], &["code=x"]),
     ("Observation", r#"{"status":"final"}"#, &["code:not=x"], &["date=ge1900", "date=lt2100", "patient=p1"]),
     (
         "Patient",
