@@ -15,12 +15,7 @@ pub(crate) fn report(name: &str, bytes: usize, mut ours: impl FnMut(), mut refer
         limit = limit.min(time(repeats, &mut reference));
     }
     let speed = |seconds: f64| bytes as f64 * f64::from(repeats) / seconds / 1e6;
-    println!(
-        "{name:<40} {:>7.0} MB/s  reference {:>7.0} MB/s  ratio {:.2}",
-        speed(best),
-        speed(limit),
-        limit / best
-    );
+    println!("{name:<40} {:>7.0} MB/s  reference {:>7.0} MB/s  ratio {:.2}", speed(best), speed(limit), limit / best);
 }
 
 fn repeats(run: &mut impl FnMut()) -> u32 {

@@ -126,7 +126,16 @@ impl<'q> Judge<'q> {
         let shape = self.question.interaction().shape();
         let asked_elements = if mode == Mode::Match { shape.elements.as_slice() } else { &[] };
         let (elements, verbatim) = (&rule.elements, outline.verbatim);
-        Ok(Release { resource_type, mode, elements, asked_elements, patients, keep_contained, redacts_contained, verbatim })
+        Ok(Release {
+            resource_type,
+            mode,
+            elements,
+            asked_elements,
+            patients,
+            keep_contained,
+            redacts_contained,
+            verbatim,
+        })
     }
 
     fn check_labels(&self, resource: Value<'_>, outline: Outline) -> Result<(), Withheld> {

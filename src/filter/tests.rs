@@ -460,7 +460,8 @@ fn what_is_contained_is_judged_like_anything_else() {
 
 #[test]
 fn what_is_contained_leaves_with_its_own_elements() {
-    let inside = r#"{"resourceType":"Practitioner","id":"i","name":[{"family":"F","given":["SECRET"]}],"birthDate":"SECRET"}"#;
+    let inside =
+        r#"{"resourceType":"Practitioner","id":"i","name":[{"family":"F","given":["SECRET"]}],"birthDate":"SECRET"}"#;
     let changed = inside.replace(r#""birthDate""#, r#""modifierExtension":[{"url":"http://m"}],"birthDate""#);
     for holder in ["DiagnosticReport", "Goal"] {
         let (text, tally) = holding(holder, CONTAINERS, inside);

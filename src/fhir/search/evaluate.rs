@@ -34,9 +34,10 @@ pub(super) fn matches(criterion: &Criterion, resource: Value<'_>, bases: &[&str]
         Operand::Token { system, code } => token(system.as_deref(), code.as_deref(), value),
         Operand::Uri(text) => value.text().is_some_and(|have| have == **text),
     };
-    let found = criterion.definition().paths.iter().any(|path| {
-        path.any(resource, &mut |value| criterion.operands().iter().any(|operand| fits(operand, value)))
-    });
+    let found =
+        criterion.definition().paths.iter().any(|path| {
+            path.any(resource, &mut |value| criterion.operands().iter().any(|operand| fits(operand, value)))
+        });
     found != (modifier == Some(Modifier::Not))
 }
 
