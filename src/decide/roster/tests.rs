@@ -116,6 +116,7 @@ fn a_hundred_thousand_members_load_quickly_and_lie_compactly() {
     assert!(took.as_secs() < if cfg!(debug_assertions) { 15 } else { 2 }, "{took:?}");
     println!("{took:?}");
     assert_eq!(roster.len(), 100_000);
+    assert!(size_of::<Row>() <= 32);
     let bytes = roster.texts.len() + size_of_val(&*roster.rows) + size_of_val(&*roster.members);
     assert!(bytes < 2 * text.len(), "{bytes} bytes for {} of csv", text.len());
     for n in (0_u32..100_000).step_by(997) {
