@@ -7,6 +7,7 @@
 
 mod admission;
 mod cache;
+mod certainty;
 mod decision;
 mod elements;
 mod engine;

@@ -61,7 +61,7 @@ QUESTIONS = [
     ("laboratory results", "Observation?patient={p}&category=laboratory&date=ge2016-01-01"),
     ("laboratory results", "Observation?patient={p}&category=laboratory&_sort=-date&_count=40&_include=Observation:performer"),
     ("assessments", "Observation?patient={p}&category=survey"),
-    ("assessments", "QuestionnaireResponse?patient={p}&questionnaire=http://hospital.example/Questionnaire/q1"),
+    ("assessments", "QuestionnaireResponse?patient={p}&questionnaire=http://hospital.example/forms/intake"),
     ("assessments", "QuestionnaireResponse?patient={p}"),
     ("assessments", "Condition?patient={p}&category=health-concern"),
     ("vital signs", "Observation?patient={p}&category=vital-signs&date=ge2016-01-01"),

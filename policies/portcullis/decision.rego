@@ -20,47 +20,35 @@ default decision := {
 	}],
 }
 
-decision := release_of_the_patient if {
-	type_is_agreed
-	purpose_is_agreed
-	member_may_be_released
-}
+decision := release_of_the_patient if release_of_the_patient
 
-else := release_of_the_roster if {
-	type_is_agreed
-	purpose_is_agreed
-	member_is_asked_for_by_number
-}
+else := release_of_the_roster if release_of_the_roster
 
-else := release_of_a_supporting_resource if {
-	supporting_type_is_agreed
-	purpose_is_agreed
-	input.request.interaction == "read"
-}
+else := release_of_a_supporting_resource if release_of_a_supporting_resource
 
-else := refusal(reasons.treatment) if treatment_is_asserted
+else := refusal(treatment_is_for_providers) if treatment_is_asserted
 
-else := refusal(reasons.purpose) if {
+else := refusal(purpose_not_agreed) if {
 	contract
 	not purpose_is_agreed
 }
 
-else := refusal(reasons.not_agreed) if {
+else := refusal(type_not_agreed) if {
 	contract
 	not type_is_agreed
 }
 
-else := refusal(reasons.population) if {
+else := refusal(patient_needed) if {
 	contract
 	input.request.interaction == "search-type"
 	count(input.request.patients) == 0
 }
 
-else := refusal(reasons.one_patient) if {
+else := refusal(one_patient) if {
 	contract
 	count(input.request.patients) > 1
 }
 
-else := object.union(refusal(reasons.not_a_member), {"conceal": true}) if contract
+else := object.union(refusal(not_a_member), {"conceal": true}) if contract
 
 refusal(reason) := {"allow": false, "reasons": [reason]}

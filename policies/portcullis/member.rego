@@ -60,6 +60,7 @@ member_numbers contains value.code if {
 	some parameter in input.request.parameters
 	some value in parameter.values
 	is_member_number(parameter, value)
+	value.code
 }
 
 other_values contains value if {

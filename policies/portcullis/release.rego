@@ -1,67 +1,108 @@
-# Release: what a permission says; every number and name in it is the contract's.
+# Release: what a permission says and when; every number and name in it is the contract's.
 package portcullis
 
 # METADATA
-# description: The records of the one patient, with dates of service within a coverage.
+# description: The records of one member, with dates of service within a coverage.
 release_of_the_patient := object.union(release, {
 	"patients": [patient],
 	"types": object.union(patient_types, supporting_types),
-})
+}) if {
+	type_is_agreed
+	purpose_is_agreed
+	member_may_be_released
+}
 
 # METADATA
 # description: The demographics of whoever on the payer's roster has the number that was asked for.
 release_of_the_roster := object.union(release, {
 	"patients": {"roster": contract.roster},
 	"types": {"Patient": {"elements": contract.types.Patient.elements}},
-})
+}) if {
+	type_is_agreed
+	purpose_is_agreed
+	member_is_asked_for_by_number
+}
 
 # METADATA
 # description: One practitioner or organization, and no patient's record.
 release_of_a_supporting_resource := object.union(release, {
 	"patients": [],
 	"types": supporting_types,
-})
+}) if {
+	supporting_type_is_agreed
+	purpose_is_agreed
+	input.request.interaction == "read"
+}
 
 release := {
 	"allow": true,
-	"reasons": [reasons.agreed],
+	"reasons": [{
+		"code": "agreed",
+		"text": "Released for an agreed purpose, limited to the minimum necessary.",
+		"basis": contract.basis,
+	}],
 	"withhold_labels": withheld_labels,
 	"includes": contract.includes,
 	"page_cap": contract.page_cap,
 	"cache_seconds": contract.cache_seconds,
 }
 
-supporting_types := {name: {"elements": agreed.elements} | some name, agreed in contract.supporting}
+supporting_types := {name: {"elements": agreed.elements} |
+	some name, agreed in contract.supporting
+	agreed.elements
+}
 
 patient_types := {name: object.union({"elements": agreed.elements}, conditions(agreed)) |
 	some name, agreed in contract.types
+	agreed.elements
 }
 
 # METADATA
 # description: What records of a type must match, as alternatives in FHIR search syntax.
-conditions(agreed) := {"where": [concat("&", [condition, window(agreed.date, coverage)]) |
+conditions(agreed) := {"where": [concat("&", [condition, window]) |
 	some condition in agreed.where
-	some coverage in coverages
+	some [parameter, window] in dates_of_service
+	parameter == agreed.date
 ]} if {
 	agreed.date
 	agreed.where
 }
 
-else := {"where": [window(agreed.date, coverage) | some coverage in coverages]} if agreed.date
+else := {"where": [window |
+	some [parameter, window] in dates_of_service
+	parameter == agreed.date
+]} if {
+	agreed.date
+}
 
-else := {"where": [sprintf("payor=%s", [payors])]} if agreed.by_payer
+else := {"where": [concat("", ["payor=", payors])]} if {
+	agreed.by_payer
+	payors
+}
 
 else := {}
 
 payors := concat(",", contract.payor_references)
 
-window(parameter, coverage) := sprintf("%s=ge%s&%s=le%s", [
-	parameter,
-	coverage.start,
-	parameter,
-	coverage.end,
-]) if {
+# METADATA
+# description: The payer's coverages of the patient, as conditions on each search parameter that holds a date of service.
+dates_of_service contains [parameter, window] if {
+	some parameter in date_parameters
+	some coverage in coverages
+	coverage.start
 	coverage.end
+	window := sprintf("%s=ge%s&%s=le%s", [parameter, coverage.start, parameter, coverage.end])
 }
 
-else := sprintf("%s=ge%s", [parameter, coverage.start])
+dates_of_service contains [parameter, window] if {
+	some parameter in date_parameters
+	some coverage in coverages
+	coverage.start
+	not coverage.end
+	window := sprintf("%s=ge%s", [parameter, coverage.start])
+}
+
+date_parameters contains agreed.date if {
+	some agreed in contract.types
+	agreed.date
+}

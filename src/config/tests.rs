@@ -4,6 +4,7 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384};
+use toml::de::DeTable;
 
 use super::*;
 use crate::id::Token128;
@@ -402,9 +403,9 @@ fn documented_keys() -> BTreeSet<String> {
 fn the_readme_lists_every_key_and_no_other() {
     let scratch = Scratch::new();
     let path = scratch.0.join("portcullis.toml");
-    let report = super::raw::Report::new(&path, FULL);
-    let (document, _) = toml::de::DeTable::parse_recoverable(FULL);
-    super::load::config(super::raw::Section::root(&report, document.get_ref())).unwrap();
+    let report = raw::Report::new(&path, FULL);
+    let (document, _) = DeTable::parse_recoverable(FULL);
+    load::config(raw::Section::root(&report, document.get_ref())).unwrap();
     let asked = report.asked();
     let is_section = |key: &String| asked.iter().any(|other| other.starts_with(&format!("{key}.")));
     let keys: BTreeSet<String> = asked.iter().filter(|key| !is_section(key)).cloned().collect();

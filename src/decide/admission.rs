@@ -4,7 +4,7 @@
 //! policy cannot abort the process or outrun the evaluation's timer, because what the timer cannot stop is
 //! refused here: recursion (it overflows the stack), deep call chains, and built-ins that are not on
 //! [`ADMITTED`]. Refuses also: unknown functions, wrong numbers of arguments, rules that shadow built-ins, a
-//! reason without a basis, and an entry point that is missing or has no default.
+//! reason without a basis, expressions that Rego's implementations read in different ways, and an entry point that is missing or has no default.
 //!
 //! Text is built by `concat` and `sprintf` only; neither may stand inside another, and `sprintf` takes a
 //! literal format of plain verbs and a literal list, so that one expression grows no more than its parts.
@@ -14,8 +14,12 @@ use std::fmt;
 
 use regorus::unstable::{BUILTINS, Expr, Module, Ref, Rule, RuleHead, Span};
 
+use super::certainty::{self, Certainty, Spot};
 use super::syntax::{self, Scope, Target};
 use crate::limits;
+
+#[cfg(test)]
+mod tests;
 
 /// The rule that decides.
 pub(super) const ENTRY: &str = "data.portcullis.decision";
@@ -154,6 +158,7 @@ pub(super) fn problems(modules: &[Ref<Module>]) -> Vec<PolicyProblem> {
             });
         }
     }
+    undefined(&scopes, &mut problems);
     chains(&nodes, &mut problems);
     entry(&scopes, &mut problems);
     problems
@@ -185,6 +190,10 @@ fn arity(rule: &Rule) -> Option<usize> {
         Rule::Default { args, .. } if !args.is_empty() => Some(args.len()),
         _ => None,
     }
+}
+
+fn is_function(rule: &Rule) -> bool {
+    matches!(rule, Rule::Spec { head: RuleHead::Func { .. }, .. })
 }
 
 /// The paths below `data` that a rule reads or calls.
@@ -257,24 +266,31 @@ fn growth(name: &str, call: &Expr) -> Option<String> {
         return Some(format!("`{name}` holds another call that builds text"));
     }
     if name == "sprintf" {
-        let plain =
-            params.first().and_then(|format| syntax::literal(format)).is_some_and(|format| plain_verbs(&format));
-        let listed = matches!(params.get(1).map(|list| &**list), Some(Expr::Array { items, .. }) if items.len() <= 16);
-        if !(plain && listed) {
-            return Some("`sprintf` needs a literal format of %s, %d or %v and a literal list".to_owned());
+        let verbs = params.first().and_then(|format| syntax::literal(format)).and_then(|format| plain_verbs(&format));
+        let listed = match params.get(1).map(|list| &**list) {
+            Some(Expr::Array { items, .. }) => Some(items.len()) == verbs,
+            _ => false,
+        };
+        if !listed {
+            return Some("`sprintf` needs a literal format of %s, %d or %v and a literal list as long".to_owned());
         }
     }
     None
 }
 
-fn plain_verbs(format: &str) -> bool {
-    let mut bytes = format.bytes();
+/// How many verbs a format has, where all of them are plain.
+fn plain_verbs(format: &str) -> Option<usize> {
+    let (mut bytes, mut verbs) = (format.bytes(), 0);
     while let Some(byte) = bytes.next() {
-        if byte == b'%' && !matches!(bytes.next(), Some(b's' | b'd' | b'v' | b'%')) {
-            return false;
+        if byte == b'%' {
+            match bytes.next() {
+                Some(b's' | b'd' | b'v') => verbs += 1,
+                Some(b'%') => {}
+                _ => return None,
+            }
         }
     }
-    true
+    Some(verbs)
 }
 
 /// A literal object with `code` and `text` is a reason, and needs its basis (45 CFR 171: a refusal rests on law).
@@ -294,6 +310,31 @@ fn reason(expr: &Expr, problems: &mut Vec<PolicyProblem>) {
     let blank = |value: &Expr| syntax::literal(value).is_some_and(|text| text.trim().is_empty());
     if field("basis").is_none_or(blank) {
         problems.push(PolicyProblem::at(span, "a reason without a basis in law or contract"));
+    }
+}
+
+/// Finds the places where Rego's implementations read an undefined value in different ways: what is refused in one
+/// would be permitted in the other.
+fn undefined(scopes: &[Scope<'_>], problems: &mut Vec<PolicyProblem>) {
+    let certainty = Certainty::of(scopes);
+    for scope in scopes {
+        for rule in &scope.module.policy {
+            certainty::spots(rule, &mut |spot, tested| match spot {
+                Spot::Negated(expr) if !certainty.is_negatable(scope, expr, tested) => {
+                    let text = "what stands below `not` may be undefined in part; test or assign its parts before";
+                    problems.push(PolicyProblem::at(expr.span(), text));
+                }
+                Spot::Branch(value) if is_function(rule) && !certainty.is_certain(scope, value, tested) => {
+                    let text = "a function with `else` has a value that may be undefined; test it in the body";
+                    problems.push(PolicyProblem::at(value.span(), text));
+                }
+                Spot::SetKey(key) if !certainty.is_certain(scope, key, tested) => {
+                    let text = "the key of a partial set may be undefined; test it in the body";
+                    problems.push(PolicyProblem::at(key.span(), text));
+                }
+                _ => {}
+            });
+        }
     }
 }
 

@@ -19,6 +19,9 @@ use crate::fhir::search::Criterion;
 use crate::limits;
 use crate::understand::{Direction, Include, decode_query};
 
+#[cfg(test)]
+mod tests;
+
 /// Why a decision is outside the vocabulary. Names the place in the document.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum DecisionError {

@@ -21,7 +21,7 @@ pub enum Elements {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ElementTree {
     /// Sorted by name; an empty tree below a name keeps the whole element.
-    children: Vec<(Box<str>, ElementTree)>,
+    children: Vec<(Box<str>, Self)>,
 }
 
 /// What becomes of one element.
@@ -123,5 +123,75 @@ impl ElementTree {
             out.push(')');
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(names: &[&str]) -> ElementTree {
+        match Elements::parse(names.iter().copied()) {
+            Some(Elements::Only(tree)) => tree,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_name_keeps_itself_whole_and_nothing_beside_it() {
+        let tree = tree(&["status", "name.family", "name.given", "period.start"]);
+        assert_eq!(tree.child("status"), Kept::Whole);
+        assert_eq!(tree.child("_status"), Kept::Whole);
+        assert_eq!(tree.child("statu"), Kept::No);
+        assert_eq!(tree.child("statusReason"), Kept::No);
+        assert_eq!(tree.child(""), Kept::No);
+        let Kept::Part(name) = tree.child("name") else { panic!() };
+        assert_eq!(name.child("family"), Kept::Whole);
+        assert_eq!(name.child("text"), Kept::No);
+        assert_eq!(tree.names().collect::<Vec<_>>(), ["name", "period", "status"]);
+    }
+
+    #[test]
+    fn a_choice_is_kept_under_every_type_and_under_no_other_name() {
+        let tree = tree(&["value[x]", "component.value[x]"]);
+        for name in ["valueQuantity", "_valueString", "valueCodeableConcept"] {
+            assert_eq!(tree.child(name), Kept::Whole, "{name}");
+        }
+        for name in ["value", "valueSet", "valueset", "valuequantity", "valuex", "component2"] {
+            assert_eq!(tree.child(name), Kept::No, "{name}");
+        }
+        assert!(matches!(tree.child("component"), Kept::Part(below) if below.child("valueInteger") == Kept::Whole));
+    }
+
+    #[test]
+    fn the_wider_of_two_names_holds_in_either_order() {
+        for names in [["name", "name.family"], ["name.family", "name"]] {
+            assert_eq!(tree(&names).child("name"), Kept::Whole);
+        }
+        assert_eq!(tree(&["a.b.c", "a.b"]), tree(&["a.b"]));
+    }
+
+    #[test]
+    fn star_is_everything_and_stands_alone() {
+        assert_eq!(Elements::parse(["*"]), Some(Elements::All));
+        assert_eq!(Elements::All.child("anything"), Kept::Whole);
+        for bad in [
+            &["*", "code"][..],
+            &[],
+            &[""],
+            &["."],
+            &["a."],
+            &[".a"],
+            &["a..b"],
+            &["A"],
+            &["a b"],
+            &["a[0]"],
+            &["a.*"],
+            &["é"],
+        ] {
+            assert_eq!(Elements::parse(bad.iter().copied()), None, "{bad:?}");
+        }
+        assert_eq!(Elements::parse(["a.b", "a.B"]), None);
+        assert_eq!(Elements::parse(["a", "a.B"]), None);
     }
 }

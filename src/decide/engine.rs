@@ -41,22 +41,40 @@ impl Interpreter {
         Ok(Self(engine))
     }
 
-    /// The machine's program for the same policies. `None` with a reason where its compiler refuses.
-    pub(super) fn machine(&self) -> Result<Machine, String> {
+    /// The machine's program for the same policies and these rules; or why its compiler refuses.
+    pub(super) fn machine(&self, rules: &[&str]) -> Result<Machine, String> {
         let mut engine = self.0.clone();
         let policy = engine.compile_with_entrypoint(&Rc::from(ENTRY)).map_err(|error| last_line(&error.to_string()))?;
-        let program =
-            Compiler::compile_from_policy(&policy, &[ENTRY]).map_err(|error| last_line(&error.to_string()))?;
+        let program = Compiler::compile_from_policy(&policy, rules).map_err(|error| last_line(&error.to_string()))?;
         Ok(Machine { program, data: engine.get_data() })
     }
 
-    /// Evaluates the entry point.
-    pub(super) fn evaluate(&self, input: Value, time: Duration) -> Result<Value, Failure> {
+    /// The first line of the policies, as `file:line`, that is not evaluated for any of these inputs.
+    pub(super) fn unreached(&self, inputs: &[Value], files: &[&str]) -> Option<String> {
+        let mut engine = self.0.clone();
+        engine.set_enable_coverage(true);
+        for input in inputs {
+            engine.set_input(input.clone());
+            // An input on which the evaluation fails reaches what it reaches.
+            let _ = engine.eval_rule(ENTRY.to_owned());
+        }
+        let report = engine.get_coverage_report().ok()?;
+        files.iter().find_map(|name| {
+            let lines = report.files.iter().find(|file| file.path == *name).map(|file| &file.not_covered);
+            match lines {
+                None => Some(format!("{name}:1")),
+                Some(lines) => lines.first().map(|line| format!("{name}:{line}")),
+            }
+        })
+    }
+
+    /// Evaluates a rule.
+    pub(super) fn evaluate(&self, rule: &str, input: Value, time: Duration) -> Result<Value, Failure> {
         timed(time, || {
             let mut engine = self.0.clone();
             engine.set_execution_timer_config(timer(time));
             engine.set_input(input);
-            engine.eval_rule(ENTRY.to_owned()).map_err(|error| {
+            engine.eval_rule(rule.to_owned()).map_err(|error| {
                 let late = error.chain().any(|cause| {
                     matches!(cause.downcast_ref::<LimitError>(), Some(LimitError::TimeLimitExceeded { .. }))
                 });
@@ -74,8 +92,8 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Evaluates the entry point.
-    pub(super) fn evaluate(&self, input: Value, time: Duration) -> Result<Value, Failure> {
+    /// Evaluates one of the rules that the program was compiled for, by its place among them.
+    pub(super) fn evaluate(&self, rule: usize, input: Value, time: Duration) -> Result<Value, Failure> {
         timed(time, || {
             let mut machine = RegoVM::new();
             machine.load_program(self.program.clone());
@@ -84,7 +102,7 @@ impl Machine {
             machine.set_execution_timer_config(Some(timer(time)));
             machine.set_data(self.data.clone()).map_err(|_| Failure::Evaluation)?;
             machine.set_input(input);
-            machine.execute_entry_point_by_index(0).map_err(|error| match error {
+            machine.execute_entry_point_by_index(rule).map_err(|error| match error {
                 VmError::TimeLimitExceeded { .. } | VmError::InstructionLimitExceeded { .. } => Failure::Timeout,
                 _ => Failure::Evaluation,
             })

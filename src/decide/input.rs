@@ -21,6 +21,9 @@ use crate::fhir::search::{Criterion, Operand};
 use crate::limits;
 use crate::understand::{Include, Interaction};
 
+#[cfg(test)]
+mod tests;
+
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
@@ -173,6 +176,7 @@ fn operand(out: &mut Writer, operand: &Operand) {
             out.optional("type", resource_type.map(|resource_type| resource_type.as_str()));
             out.text("id", id.as_str());
         }
+        Operand::Canonical { .. } => out.text("text", &operand.to_string()),
         Operand::String(text) | Operand::Uri(text) => out.text("text", text),
         Operand::Token { system, code } => {
             out.optional("system", system.as_deref());

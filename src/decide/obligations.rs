@@ -18,6 +18,9 @@ use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::search::Criterion;
 use crate::understand::Include;
 
+#[cfg(test)]
+mod tests;
+
 /// Why something is released or refused: published code, text for the client, and the law or contract it rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {

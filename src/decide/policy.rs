@@ -13,7 +13,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use regorus::unstable::{Module, Ref};
 
-use super::admission::{self, PolicyProblem};
+use super::admission::{self, ENTRY, PolicyProblem};
 use super::decision;
 use super::engine::{Failure, Interpreter, Machine, json, last_line, value};
 use super::files::Files;
@@ -162,8 +162,8 @@ impl PolicySet {
     pub(super) fn evaluate(&self, input: &[u8]) -> Result<String, Failure> {
         let input = value(input).ok_or(Failure::Evaluation)?;
         let decision = match &self.machine {
-            Some(machine) => machine.evaluate(input, self.time),
-            None => self.interpreter.evaluate(input, self.time),
+            Some(machine) => machine.evaluate(0, input, self.time),
+            None => self.interpreter.evaluate(ENTRY, input, self.time),
         }?;
         json(&decision)
     }
@@ -179,13 +179,13 @@ impl std::fmt::Debug for PolicySet {
 }
 
 /// A request by nobody, on which every policy must give a well-formed decision.
-const STRANGER: &str = r#"{"client":{"id":"","organization":"","purpose":"","attributes":{}},"scopes":[],"request":{"interaction":"read","type":"Patient","id":"x","patients":[],"parameters":[],"includes":[],"elements":[],"count_only":false},"facts":{"patients":{}},"time":{"today":"2000-01-01","back":{}}}"#;
+pub(super) const STRANGER: &str = r#"{"client":{"id":"","organization":"","purpose":"","attributes":{}},"scopes":[],"request":{"interaction":"read","type":"Patient","id":"x","patients":[],"parameters":[],"includes":[],"elements":[],"count_only":false},"facts":{"patients":{}},"time":{"today":"2000-01-01","back":{}}}"#;
 
 fn try_on_a_stranger(interpreter: &Interpreter) -> Result<(), Vec<PolicyProblem>> {
     let problem =
         |text: String| Err(vec![PolicyProblem::in_file(".", format!("on the request of a stranger, {text}"))]);
     let Some(input) = value(STRANGER.as_bytes()) else { return problem("there is no input".to_owned()) };
-    let decision = interpreter.evaluate(input, limits::POLICY_TRIAL).and_then(|decision| json(&decision));
+    let decision = interpreter.evaluate(ENTRY, input, limits::POLICY_TRIAL).and_then(|decision| json(&decision));
     match decision.map(|text| decision::read(&text)) {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => problem(format!("the decision is malformed: {error}")),

@@ -138,7 +138,13 @@ pub(super) fn inputs(files: &Files) -> Vec<Json> {
 fn texts(module: &Module) -> Vec<&str> {
     let statements = module.policy.iter().flat_map(|rule| syntax::statements(rule));
     let with = statements.flat_map(|statement| &statement.with_mods);
-    with.filter(|with| matches!(&*with.refr, Expr::Var { span, .. } if span.text() == "input"))
-        .map(|with| with.r#as.span().text())
-        .collect()
+    with.filter_map(|with| match &*with.refr {
+        // An object's own span is not where the object is, in regorus 0.14.1; that of the `with` around it is.
+        Expr::Var { span, .. } if span.text() == "input" => {
+            let source = span.source.get_contents();
+            source.get(span.end as usize..with.span.end as usize)?.trim_start().strip_prefix("as")
+        }
+        _ => None,
+    })
+    .collect()
 }

@@ -14,6 +14,9 @@ use thiserror::Error;
 use crate::fhir::name::Id;
 use crate::limits;
 
+#[cfg(test)]
+mod tests;
+
 const HEADER: &str = "patient,roster,member_id,start,end";
 
 /// Why a roster file is not accepted.
@@ -126,10 +129,10 @@ impl Roster {
             rows.push(row(line, index + 2, &mut texts, &mut names)?);
         }
         let part = |text: Text| slice(&texts, text);
-        rows.sort_by(|a, b| (part(a.patient), a.roster, a.start).cmp(&(part(b.patient), b.roster, b.start)));
+        rows.sort_by_cached_key(|row| (part(row.patient), row.roster, row.start));
         let mut members: Vec<u32> = (0..u32::try_from(rows.len()).map_err(|_| RosterError::Size)?).collect();
         let key = |index: &u32| rows.get(*index as usize).map(|row| (row.roster, part(row.member)));
-        members.sort_by(|a, b| key(a).cmp(&key(b)));
+        members.sort_by_cached_key(key);
         let (rows, members) = (rows.into_boxed_slice(), members.into_boxed_slice());
         Ok(Self { texts: texts.into(), names: names.into(), rows, members, digest })
     }

@@ -19,6 +19,9 @@ use crate::fhir::search::Criterion;
 use crate::limits;
 use crate::understand::Interaction;
 
+#[cfg(test)]
+mod tests;
+
 /// One resource scope of a token, such as `system/Observation.rs?category=laboratory`.
 #[derive(Clone, Copy, Debug)]
 pub struct ScopeGrant<'a> {

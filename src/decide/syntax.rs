@@ -65,6 +65,11 @@ impl<'m> Scope<'m> {
         paths
     }
 
+    /// Whether a name is a variable: neither the input, nor data, an import or a rule.
+    pub(super) fn is_local(&self, name: &str) -> bool {
+        !matches!(name, "input" | "data") && !self.imports.contains_key(name) && !self.names.contains(name)
+    }
+
     /// What a reference leads to.
     pub(super) fn target(&self, reference: &Expr) -> Target {
         let Some(parts) = parts(reference) else { return Target::Other };
@@ -200,6 +205,49 @@ pub(super) fn bodies(rule: &Rule) -> &[RuleBody] {
         Rule::Spec { bodies, .. } => bodies,
         Rule::Default { .. } => &[],
     }
+}
+
+/// The values that a rule may take, where they are written.
+pub(super) fn values(rule: &Rule) -> Vec<&Expr> {
+    match rule {
+        Rule::Default { value, .. } => vec![value],
+        Rule::Spec { head, bodies, .. } => {
+            let (RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. }) = head else { return Vec::new() };
+            let of_bodies = bodies.iter().filter_map(|body| body.assign.as_ref());
+            assign.iter().chain(of_bodies).map(|assign| &*assign.value).collect()
+        }
+    }
+}
+
+/// The variables that a rule binds: arguments, `some … in` and assignments.
+pub(super) fn bound(rule: &Rule) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut bind = |expr: &Expr| {
+        walk(expr, &mut |expr| {
+            if let Expr::Var { span, .. } = expr {
+                names.insert(span.text().to_owned());
+            }
+            true
+        });
+    };
+    if let Rule::Spec { head: RuleHead::Func { args, .. }, .. } = rule {
+        args.iter().for_each(|arg| bind(arg));
+    }
+    for statement in statements(rule) {
+        match &statement.literal {
+            Literal::SomeIn { key, value, .. } => {
+                key.iter().for_each(|key| bind(key));
+                bind(value);
+            }
+            Literal::Expr { expr, .. } => {
+                if let Expr::AssignExpr { lhs, .. } = &**expr {
+                    bind(lhs);
+                }
+            }
+            _ => {}
+        }
+    }
+    names
 }
 
 /// The query of a comprehension.

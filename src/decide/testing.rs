@@ -1,12 +1,16 @@
 //! Permits for the tests of later steps.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::civil::date;
 
 use super::decision::{Decided, read};
 use super::obligations::{Obligations, Patients};
 use super::permit::{Engine, Permit, Revision};
+use super::policy::PolicySettings;
 use super::roster::Roster;
 use super::scope::{ScopeGrant, bind};
 use crate::id::{DecisionId, Token128};
@@ -50,6 +54,43 @@ pub(crate) fn whole(patients: &[&str], types: &[&str]) -> String {
         patients.join(","),
         types.join(",")
     )
+}
+
+/// A folder of policies that is gone when it is dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// A folder with these files.
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        let folder = Self(std::env::temp_dir().join(format!("portcullis-{}", Token128::random().unwrap())));
+        for (name, text) in files {
+            folder.write(name, text);
+        }
+        folder
+    }
+
+    /// Writes one file.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Settings under which a busy machine makes no decision late.
+pub(crate) fn unhurried() -> PolicySettings {
+    PolicySettings { time: Duration::from_secs(20), ..PolicySettings::default() }
 }
 
 #[test]

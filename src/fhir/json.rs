@@ -72,12 +72,16 @@ struct Node {
     kind: Kind,
     /// For strings: whether the text holds a backslash.
     escaped: bool,
+    /// Whether it is the name of a member, whose value is the next node.
+    name: bool,
 }
 
 /// Memory for the index of one document after another.
 #[derive(Debug, Default)]
 pub struct Tape {
     nodes: Vec<Node>,
+    /// See [`Value::is_veiled`].
+    veiled: bool,
 }
 
 impl Tape {
@@ -88,21 +92,21 @@ impl Tape {
 
     /// Reads the one document that `bytes` must be, white space around it allowed.
     pub fn read<'t>(&'t mut self, bytes: &'t [u8]) -> Result<Document<'t>, JsonError> {
-        let end = read::document(bytes, 0, &mut self.nodes)?;
+        let end = read::document(bytes, 0, self)?;
         if let Some(extra) = read::skip_space(bytes, end).filter(|at| *at < bytes.len()) {
             return Err(JsonError::Trailing(extra));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
-        Ok(Document { text, nodes: &self.nodes })
+        Ok(Document { text, nodes: &self.nodes, veiled: self.veiled })
     }
 
     /// Reads the document that begins at the first byte of `bytes` that is not white space, and tells where it ends.
     ///
     /// [`JsonError::Incomplete`] means that more bytes may complete it.
     pub fn read_first<'t>(&'t mut self, bytes: &'t [u8]) -> Result<(Document<'t>, usize), JsonError> {
-        let end = read::document(bytes, 0, &mut self.nodes)?;
+        let end = read::document(bytes, 0, self)?;
         let text = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| JsonError::Utf8)?;
-        Ok((Document { text, nodes: &self.nodes }, end))
+        Ok((Document { text, nodes: &self.nodes, veiled: self.veiled }, end))
     }
 }
 
@@ -111,6 +115,7 @@ impl Tape {
 pub struct Document<'d> {
     text: &'d str,
     nodes: &'d [Node],
+    veiled: bool,
 }
 
 impl<'d> Document<'d> {
@@ -130,6 +135,11 @@ impl<'d> Document<'d> {
 
     fn slice(self, node: &Node) -> &'d str {
         self.text.get(node.start as usize..node.end as usize).unwrap_or_default()
+    }
+
+    /// What is between the quotes of a string.
+    fn inner(self, node: &Node) -> Option<&'d str> {
+        self.text.get(node.start as usize + 1..(node.end as usize).checked_sub(1)?)
     }
 }
 
@@ -154,7 +164,7 @@ impl<'d> Value<'d> {
     /// The string, with escapes resolved; `None` for other kinds.
     pub fn text(self) -> Option<Cow<'d, str>> {
         let node = self.document.node(self.at).filter(|node| node.kind == Kind::String)?;
-        let inner = self.document.text.get(node.start as usize + 1..(node.end as usize).checked_sub(1)?)?;
+        let inner = self.document.inner(node)?;
         Some(if node.escaped { Cow::Owned(read::unescape(inner)) } else { Cow::Borrowed(inner) })
     }
 
@@ -165,7 +175,42 @@ impl<'d> Value<'d> {
 
     /// The member of this name; `None` where there is none or this is no object.
     pub fn get(self, name: &str) -> Option<Value<'d>> {
-        self.members().find(|member| member.name == name).map(|member| member.value)
+        let Members { document, mut at, end } = self.members();
+        while at < end {
+            let member = document.node(at)?;
+            let same_length = (member.end - member.start) as usize == name.len() + 2;
+            if same_length && document.inner(member) == Some(name) {
+                return Some(Value { document, at: at + 1 });
+            }
+            at = document.node(at + 1)?.next as usize;
+        }
+        None
+    }
+
+    /// Every value inside this one, at any depth and in order, with its name where it is a member.
+    pub fn below(self) -> impl Iterator<Item = (Option<&'d str>, Value<'d>)> {
+        let document = self.document;
+        let mut at = self.at + 1;
+        let end = document.node(self.at).map_or(0, |node| node.next as usize);
+        std::iter::from_fn(move || {
+            let node = document.node(at).filter(|_| at < end)?;
+            let name = if node.name { document.inner(node) } else { None };
+            let value = Value { document, at: at + usize::from(node.name) };
+            at = value.at + 1;
+            Some((name, value))
+        })
+    }
+
+    /// Whether a string of the document spells some character as `\u…` or `\/`: then a search through raw text may miss
+    /// what the text says.
+    pub fn is_veiled(self) -> bool {
+        self.document.veiled
+    }
+
+    /// Whether this is an array or object with nothing in it.
+    pub fn is_empty(self) -> bool {
+        let leaf = self.document.node(self.at).is_none_or(|node| node.next as usize == self.at + 1);
+        leaf && matches!(self.kind(), Kind::Array | Kind::Object)
     }
 
     /// The members of an object, in order; none for other kinds.
@@ -198,8 +243,6 @@ pub struct Member<'d> {
     pub name: &'d str,
     /// The value.
     pub value: Value<'d>,
-    /// Name, colon and value as the sender wrote them.
-    pub raw: &'d str,
 }
 
 /// See [`Value::members`].
@@ -217,16 +260,10 @@ impl<'d> Iterator for Members<'d> {
         if self.at >= self.end {
             return None;
         }
-        let name = self.document.node(self.at)?;
-        let node = self.document.node(self.at + 1)?;
+        let name = self.document.inner(self.document.node(self.at)?)?;
         let value = Value { document: self.document, at: self.at + 1 };
-        self.at = node.next as usize;
-        let text = self.document.text;
-        Some(Member {
-            name: text.get(name.start as usize + 1..(name.end as usize).checked_sub(1)?)?,
-            value,
-            raw: text.get(name.start as usize..node.end as usize)?,
-        })
+        self.at = self.document.node(value.at)?.next as usize;
+        Some(Member { name, value })
     }
 }
 
@@ -254,16 +291,21 @@ impl<'d> Iterator for Items<'d> {
 /// Writes `text` as a JSON string, quotes included.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for character in text.chars() {
-        match character {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            control if control < ' ' => out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes()),
-            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        let (plain, after) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = after.split_first() else { break };
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
         }
+        rest = after;
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }

@@ -40,6 +40,11 @@ impl ResourceType {
         TYPES.get(usize::from(self.0)).copied().unwrap_or_default()
     }
 
+    /// Its place among all types, by name.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     /// Every concrete type, by name.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..=u8::MAX).take(TYPES.len()).map(Self)

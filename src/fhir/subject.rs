@@ -5,7 +5,6 @@
 //! Refuses: to guess. A logical, contained or foreign reference is [`Subject::Unprovable`], a missing one [`Subject::Unstated`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::fhir::json::Value;
@@ -40,10 +39,11 @@ const NO_SINGLE_SUBJECT: &[&str] = &[
     "VerificationResult",
 ];
 
-static RULES: LazyLock<HashMap<ResourceType, Rule>> = LazyLock::new(|| {
+/// By the index of the type.
+static RULES: LazyLock<Vec<Option<Rule>>> = LazyLock::new(|| {
     let rule = |resource_type: ResourceType| {
         if resource_type.as_str() == "Patient" {
-            return Some((resource_type, Rule { parameter: "_id", paths: Vec::new() }));
+            return Some(Rule { parameter: "_id", paths: Vec::new() });
         }
         if NO_SINGLE_SUBJECT.contains(&resource_type.as_str()) {
             return None;
@@ -51,11 +51,15 @@ static RULES: LazyLock<HashMap<ResourceType, Rule>> = LazyLock::new(|| {
         SUBJECT_PARAMETERS.iter().find_map(|parameter| {
             let definition = definition::lookup(resource_type, parameter)?;
             let about_patients = definition.targets.iter().any(|target| &**target == "Patient");
-            about_patients.then(|| (resource_type, Rule { parameter, paths: definition.paths.clone() }))
+            about_patients.then(|| Rule { parameter, paths: definition.paths.clone() })
         })
     };
-    ResourceType::all().filter_map(rule).collect()
+    ResourceType::all().map(rule).collect()
 });
+
+fn rule(resource_type: ResourceType) -> Option<&'static Rule> {
+    RULES.get(resource_type.index())?.as_ref()
+}
 
 struct Rule {
     parameter: &'static str,
@@ -78,12 +82,12 @@ pub enum Subject {
 /// The search parameter that restricts this type to patients: `patient`, `subject`, `_id` for Patient;
 /// `None` for types that are not patient data.
 pub fn parameter(resource_type: ResourceType) -> Option<&'static str> {
-    RULES.get(&resource_type).map(|rule| rule.parameter)
+    rule(resource_type).map(|rule| rule.parameter)
 }
 
 /// The outermost element that names the patient; redaction must never remove it.
 pub fn elements(resource_type: ResourceType) -> impl Iterator<Item = &'static str> {
-    RULES.get(&resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
+    rule(resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
 }
 
 /// Whether the type holds data of patients and has no rule that says whose: its records never leave on their own.
@@ -93,7 +97,7 @@ pub fn is_about_many(resource_type: ResourceType) -> bool {
 
 /// Whose record `resource` is.
 pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> Subject {
-    let Some(rule) = RULES.get(&resource_type) else {
+    let Some(rule) = rule(resource_type) else {
         return if is_about_many(resource_type) { Subject::Unprovable } else { Subject::NotPatientData };
     };
     if rule.paths.is_empty() {

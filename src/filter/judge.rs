@@ -36,11 +36,14 @@ impl Mode {
 
 /// Permission for one resource to leave, and what of it.
 pub(super) struct Release<'q> {
+    pub(super) resource_type: ResourceType,
     pub(super) mode: Mode,
     pub(super) elements: &'q Elements,
     pub(super) asked_elements: &'q [Box<str>],
     pub(super) patients: Vec<Id>,
     pub(super) keep_contained: bool,
+    /// Whether an element that is kept holds nothing that redaction would take out of it.
+    pub(super) verbatim: bool,
 }
 
 pub(super) enum Verdict<'q> {
@@ -52,13 +55,15 @@ pub(super) enum Verdict<'q> {
 pub(super) struct Judge<'q> {
     question: &'q Question,
     bases: Bases<'q>,
+    ehr: memmem::Finder<'q>,
     released: HashSet<Reference>,
     referred_to: HashSet<Reference>,
 }
 
 impl<'q> Judge<'q> {
     pub(super) fn new(question: &'q Question, bases: Bases<'q>) -> Self {
-        Self { question, bases, released: HashSet::new(), referred_to: HashSet::new() }
+        let ehr = memmem::Finder::new(bases.ehr);
+        Self { question, bases, ehr, released: HashSet::new(), referred_to: HashSet::new() }
     }
 
     pub(super) fn bases(&self) -> Bases<'q> {
@@ -71,6 +76,11 @@ impl<'q> Judge<'q> {
 
     fn ehr(&self) -> [&'q str; 1] {
         [self.bases.ehr]
+    }
+
+    /// Whether a resource may hold a URL below the EHR's base: a cheap question before a thorough one.
+    pub(super) fn mentions_ehr(&self, resource: Value<'_>) -> bool {
+        resource.is_veiled() || self.ehr.find(resource.raw().as_bytes()).is_some()
     }
 
     /// Type and id of a resource.
@@ -96,11 +106,11 @@ impl<'q> Judge<'q> {
     fn verdict(&self, identity: &Reference, resource: Value<'_>) -> Result<Release<'q>, Withheld> {
         let resource_type = identity.resource_type;
         let rule = self.question.rule(resource_type).ok_or(Withheld::Type)?;
-        self.check_labels(resource)?;
+        let outline = Outline::of(resource);
+        self.check_labels(resource, outline)?;
         let patients = self.check_subject(resource_type, resource)?;
         self.check_constraints(rule, resource)?;
-        let redacts = !matches!(rule.elements, Elements::All);
-        if redacts && mentions(resource, "modifierExtension") && has_member(resource, "modifierExtension") {
+        if outline.modifier_extension && !matches!(rule.elements, Elements::All) {
             return Err(Withheld::Modifier);
         }
         let mode = match self.question.interaction() {
@@ -111,13 +121,14 @@ impl<'q> Judge<'q> {
         let keep_contained = resource.get("contained").is_none_or(|contained| self.permits_contained(contained));
         let shape = self.question.interaction().shape();
         let asked_elements = if mode == Mode::Match { shape.elements.as_slice() } else { &[] };
-        Ok(Release { mode, elements: &rule.elements, asked_elements, patients, keep_contained })
+        let (elements, verbatim) = (&rule.elements, outline.verbatim);
+        Ok(Release { resource_type, mode, elements, asked_elements, patients, keep_contained, verbatim })
     }
 
-    fn check_labels(&self, resource: Value<'_>) -> Result<(), Withheld> {
+    fn check_labels(&self, resource: Value<'_>, outline: Outline) -> Result<(), Withheld> {
         let own = resource.get("meta").and_then(|meta| meta.get("security"));
         let withheld = own.is_some_and(|labels| labels.each().any(|label| self.withholds(label)));
-        if withheld || (mentions(resource, "extension-inline-sec-label") && self.has_inline_label(resource)) {
+        if withheld || (outline.inline_label && self.has_inline_label(resource)) {
             return Err(Withheld::Label);
         }
         Ok(())
@@ -241,13 +252,15 @@ impl<'q> Judge<'q> {
                 Subject::Unprovable => false,
             };
             let plain = resource.get("contained").is_none();
-            owned && plain && self.check_labels(resource).is_ok() && self.check_constraints(rule, resource).is_ok()
+            let unlabelled = self.check_labels(resource, Outline::of(resource)).is_ok();
+            owned && plain && unlabelled && self.check_constraints(rule, resource).is_ok()
         })
     }
 
-    /// The elements of a contained type that may leave.
-    pub(super) fn contained_elements(&self, resource: Value<'_>) -> Option<&'q Elements> {
-        self.question.rule(type_of(resource)?).map(|rule| &rule.elements)
+    /// The type of a contained resource, and its elements that may leave.
+    pub(super) fn contained_elements(&self, resource: Value<'_>) -> Option<(ResourceType, &'q Elements)> {
+        let resource_type = type_of(resource)?;
+        self.question.rule(resource_type).map(|rule| (resource_type, &rule.elements))
     }
 }
 
@@ -258,15 +271,30 @@ fn type_of(resource: Value<'_>) -> Option<ResourceType> {
     ResourceType::parse(&resource.get("resourceType")?.text()?).ok()
 }
 
-/// Whether any object below has a member of this name.
-fn has_member(value: Value<'_>, name: &str) -> bool {
-    let here = value.members().any(|member| member.name == name || has_member(member.value, name));
-    here || value.items().any(|item| has_member(item, name))
+/// What one look over everything in a resource tells.
+#[derive(Clone, Copy)]
+struct Outline {
+    /// Some element has a modifier extension.
+    modifier_extension: bool,
+    /// Some extension has the URL of an inline label.
+    inline_label: bool,
+    /// There are no extensions, none of primitives, nothing that is null or empty.
+    verbatim: bool,
 }
 
-/// Whether the text of a resource may hold `needle`: a cheap question before a thorough one. A string written with
-/// `\u` escapes may hold anything.
-pub(super) fn mentions(resource: Value<'_>, needle: &str) -> bool {
-    let text = resource.raw().as_bytes();
-    memmem::find(text, needle.as_bytes()).is_some() || memmem::find(text, b"\\u").is_some()
+impl Outline {
+    fn of(resource: Value<'_>) -> Self {
+        let mut outline = Self { modifier_extension: false, inline_label: false, verbatim: true };
+        for (name, value) in resource.below() {
+            match name {
+                Some("modifierExtension") => outline.modifier_extension = true,
+                Some("extension") => outline.verbatim = false,
+                Some("url") => outline.inline_label |= value.text().is_some_and(|url| url == INLINE_LABEL),
+                Some(name) if name.starts_with('_') => outline.verbatim = false,
+                _ => {}
+            }
+            outline.verbatim &= value.kind() != Kind::Null && !value.is_empty();
+        }
+        outline
+    }
 }

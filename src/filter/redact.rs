@@ -5,10 +5,11 @@
 //! Numbers and strings that stay are copied byte for byte.
 
 use super::Bases;
-use super::judge::{Judge, Release, mentions};
+use super::judge::{Judge, Release};
 use super::tally::Tally;
 use crate::decide::{ElementTree, Elements, Kept};
 use crate::fhir::json::{Kind, Value, write_string};
+use crate::fhir::name::ResourceType;
 use crate::fhir::path::choice_bases;
 use crate::fhir::subject;
 
@@ -30,15 +31,16 @@ pub(super) fn write(
     let writer = Writer {
         bases,
         judge,
-        rewrites: mentions(resource, bases.ehr) || mentions(resource, "\\/"),
+        rewrites: judge.mentions_ehr(resource),
         drops_contained: !release.keep_contained,
+        verbatim: release.verbatim && release.keep_contained,
     };
     let whole =
         matches!(release.elements, Elements::All) && release.asked_elements.is_empty() && release.keep_contained;
     if whole {
         writer.copy(resource, out);
     } else {
-        writer.resource(resource, release.elements, release.asked_elements, out);
+        writer.resource(release.resource_type, resource, release.elements, release.asked_elements, out);
         tally.redacted += 1;
     }
 }
@@ -49,17 +51,23 @@ struct Writer<'w> {
     /// Whether some string may name the EHR's base URL.
     rewrites: bool,
     drops_contained: bool,
+    /// Whether what is kept of the resource needs no cleaning.
+    verbatim: bool,
 }
 
 impl Writer<'_> {
     /// Writes a resource with a part of its elements, tagged as such.
-    fn resource(&self, resource: Value<'_>, elements: &Elements, asked: &[Box<str>], out: &mut Vec<u8>) {
-        let type_name = resource.get("resourceType").and_then(Value::text).unwrap_or_default();
-        let about = crate::fhir::name::ResourceType::parse(&type_name).ok();
-        let names_subject =
-            |name: &str| about.is_some_and(|about| subject::elements(about).any(|element| element == name));
+    fn resource(
+        &self,
+        resource_type: ResourceType,
+        resource: Value<'_>,
+        elements: &Elements,
+        asked: &[Box<str>],
+        out: &mut Vec<u8>,
+    ) {
+        let names_subject = |name: &str| subject::elements(resource_type).any(|element| element == name);
         out.extend_from_slice(b"{\"resourceType\":");
-        write_string(&type_name, out);
+        write_string(resource_type.as_str(), out);
         if let Some(id) = resource.get("id") {
             out.extend_from_slice(b",\"id\":");
             out.extend_from_slice(id.raw().as_bytes());
@@ -120,13 +128,13 @@ impl Writer<'_> {
         let mark = out.len();
         out.push(b'[');
         for resource in contained.each() {
-            let Some(elements) = self.judge.contained_elements(resource) else { continue };
+            let Some((resource_type, elements)) = self.judge.contained_elements(resource) else { continue };
             if out.last() != Some(&b'[') {
                 out.push(b',');
             }
             match elements {
                 Elements::All => self.copy(resource, out),
-                Elements::Only(_) => self.resource(resource, elements, &[], out),
+                Elements::Only(_) => self.resource(resource_type, resource, elements, &[], out),
             }
         }
         out.push(b']');
@@ -153,6 +161,10 @@ impl Writer<'_> {
 
     /// Writes a value without extensions, and without references to contained resources that do not leave.
     fn clean(&self, value: Value<'_>, out: &mut Vec<u8>) -> bool {
+        if self.verbatim {
+            self.copy(value, out);
+            return true;
+        }
         match value.kind() {
             Kind::Array => self.items(value, out, |item, out| self.clean(item, out)),
             Kind::Object => self.members(value, out, |name, member, out| {

@@ -117,7 +117,7 @@ fn parameter(resource_type: ResourceType, offered: Value<'_>) -> Option<Json> {
         ParameterKind::Date => "date",
         ParameterKind::Number => "number",
         ParameterKind::Quantity => "quantity",
-        ParameterKind::Reference => "reference",
+        ParameterKind::Canonical | ParameterKind::Reference => "reference",
         ParameterKind::String => "string",
         ParameterKind::Token => "token",
         ParameterKind::Uri => "uri",

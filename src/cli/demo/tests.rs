@@ -78,7 +78,8 @@ fn the_object_adds_up() {
 
     let (_, text) = out.split_once("\"released\":").unwrap();
     let (text, _) = text.split_once("\"withheld\":").unwrap();
-    assert!(text.contains("\"value\":6.30,"), "{text}");
+    let squeezed: String = text.split_whitespace().collect();
+    assert!(squeezed.contains("\"value\":6.30,"), "{text}");
     for secret in ["\"security\"", "42CFRPart2", "HIV", "Ethanol", "2021-", "2022-", "Non-fasting", "18 March 2025"] {
         assert!(out.contains(secret) && !text.contains(secret), "{secret}");
     }
@@ -114,6 +115,7 @@ fn every_request_that_is_proposed_has_the_status_that_is_promised() {
             let answer = stage.send(request.unwrap(), *token).await.unwrap();
             assert_eq!(answer.status().as_u16(), *status, "{shows}");
             let text = String::from_utf8(answer.body().to_vec()).unwrap();
+            let text: String = text.split_whitespace().collect();
             match *target {
                 "Observation?patient=ines" => {
                     assert!(text.contains("\"total\":0") && !text.contains("\"entry\""), "{text}")

@@ -143,7 +143,7 @@ fn key_of(value: Value<'_>, kind: ParameterKind) -> Option<Key> {
             Some(Key::Text(inner.text().map_or_else(|| inner.raw().to_owned(), Into::into)))
         }
         ParameterKind::Reference => member("reference").map(|text| Key::Text(text.into_owned())),
-        ParameterKind::String | ParameterKind::Uri => {
+        ParameterKind::Canonical | ParameterKind::String | ParameterKind::Uri => {
             let text = value.text().or_else(|| member("family")).or_else(|| member("text"))?;
             Some(Key::Text(text.to_lowercase()))
         }

@@ -105,7 +105,7 @@ fn kind_code(kind: ParameterKind) -> &'static str {
         ParameterKind::Date => "date",
         ParameterKind::Number => "number",
         ParameterKind::Quantity => "quantity",
-        ParameterKind::Reference => "reference",
+        ParameterKind::Canonical | ParameterKind::Reference => "reference",
         ParameterKind::String => "string",
         ParameterKind::Token => "token",
         ParameterKind::Uri => "uri",

@@ -3,7 +3,7 @@
 //! Speed comes from three habits: what is left to read is a slice that is split, so that there is no index to check;
 //! strings and indentation are passed word by word; names are compared only where a sketch of them collides.
 
-use super::{JsonError, Kind, Node};
+use super::{JsonError, Kind, Node, Tape};
 use crate::limits;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -13,14 +13,15 @@ const SPREAD: u32 = 0x9E37_79B1;
 /// An object with more members than this has its names sorted when it ends, rather than compared as they come.
 const FEW_MEMBERS: usize = 64;
 
-/// Reads one value that starts at or after `start` into `nodes`; gives the position after it.
-pub(super) fn document(bytes: &[u8], start: usize, nodes: &mut Vec<Node>) -> Result<usize, JsonError> {
-    nodes.clear();
+/// Reads one value that starts at or after `start` into `tape`; gives the position after it.
+pub(super) fn document(bytes: &[u8], start: usize, tape: &mut Tape) -> Result<usize, JsonError> {
+    tape.nodes.clear();
+    tape.veiled = false;
     if u32::try_from(bytes.len()).is_err() {
         return Err(JsonError::Values);
     }
     let rest = after_space(bytes.get(start..).unwrap_or_default());
-    let mut reader = Reader { bytes, rest, nodes };
+    let mut reader = Reader { bytes, rest, nodes: &mut tape.nodes, veiled: &mut tape.veiled };
     reader.value(0)?;
     Ok(reader.at())
 }
@@ -48,6 +49,7 @@ struct Reader<'r> {
     /// What is not read yet: the end of `bytes`.
     rest: &'r [u8],
     nodes: &'r mut Vec<Node>,
+    veiled: &'r mut bool,
 }
 
 impl<'r> Reader<'r> {
@@ -77,7 +79,7 @@ impl<'r> Reader<'r> {
             if names.may_hold(name) {
                 self.refuse_elder(index, name, start)?;
             }
-            self.push(Kind::String, start, false)?;
+            self.push(Kind::String, start, Holds::Name)?;
             self.rest = after_space(self.rest);
             let [b':', after @ ..] = self.rest else { return Err(self.unexpected()) };
             self.rest = after_space(after);
@@ -158,17 +160,17 @@ impl<'r> Reader<'r> {
     /// Reads a string from after its opening quote.
     fn string(&mut self, inside: &'r [u8]) -> Result<(), JsonError> {
         let start = self.at();
-        let mut escaped = false;
+        let mut holds = Holds::Text;
         self.rest = inside;
         loop {
             self.rest = after_plain(self.rest);
             match self.rest {
                 [b'"', after @ ..] => {
                     self.rest = after;
-                    return self.push(Kind::String, start, escaped);
+                    return self.push(Kind::String, start, holds);
                 }
                 [b'\\', ..] => {
-                    escaped = true;
+                    holds = Holds::Escapes;
                     self.escape()?;
                 }
                 _ => return Err(self.unexpected()),
@@ -178,6 +180,7 @@ impl<'r> Reader<'r> {
 
     fn escape(&mut self) -> Result<(), JsonError> {
         let start = self.at();
+        *self.veiled |= matches!(self.rest, [_, b'u' | b'/', ..]);
         match self.rest {
             [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => self.rest = after,
             [_, b'u', ..] => match self.unit(start)? {
@@ -238,7 +241,7 @@ impl<'r> Reader<'r> {
         if self.rest.is_empty() {
             return Err(JsonError::Incomplete);
         }
-        self.push(Kind::Number, start, false)
+        self.push(Kind::Number, start, Holds::Text)
     }
 
     /// Reads one digit or more.
@@ -257,7 +260,7 @@ impl<'r> Reader<'r> {
             return Err(if word.starts_with(self.rest) { JsonError::Incomplete } else { JsonError::Syntax(start) });
         };
         self.rest = after;
-        self.push(kind, start, false)
+        self.push(kind, start, Holds::Text)
     }
 
     /// Enters an array or object; gives the index of its node.
@@ -268,7 +271,7 @@ impl<'r> Reader<'r> {
         }
         let index = self.nodes.len();
         self.rest = after_space(inside);
-        self.push(kind, start, false)?;
+        self.push(kind, start, Holds::Text)?;
         Ok(index)
     }
 
@@ -283,13 +286,14 @@ impl<'r> Reader<'r> {
     }
 
     /// Notes a value that ends here.
-    fn push(&mut self, kind: Kind, start: usize, escaped: bool) -> Result<(), JsonError> {
+    fn push(&mut self, kind: Kind, start: usize, holds: Holds) -> Result<(), JsonError> {
         let index = self.nodes.len();
         if index >= limits::JSON_VALUES {
             return Err(JsonError::Values);
         }
         let (start, end, next) = (start as u32, self.at() as u32, index as u32 + 1);
-        self.nodes.push(Node { start, end, next, kind, escaped });
+        let (escaped, name) = (holds == Holds::Escapes, holds == Holds::Name);
+        self.nodes.push(Node { start, end, next, kind, escaped, name });
         Ok(())
     }
 
@@ -301,6 +305,14 @@ impl<'r> Reader<'r> {
     fn unexpected(&self) -> JsonError {
         if self.rest.is_empty() { JsonError::Incomplete } else { JsonError::Syntax(self.at()) }
     }
+}
+
+/// What is special about the text of a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Escapes,
+    Name,
 }
 
 /// What an object that is being read remembers of its member names.

@@ -17,8 +17,34 @@ fn walks_members_in_order_and_keeps_number_text() {
     assert_eq!(root.get("c").unwrap().text().unwrap(), "x");
     assert_eq!(root.get("e").unwrap().boolean(), Some(true));
     assert_eq!(root.get("d").unwrap().kind(), Kind::Null);
-    assert_eq!(root.members().nth(1).unwrap().raw, r#""c": "x""#);
     assert!(root.get("z").is_none());
+}
+
+#[test]
+fn below_is_everything_inside_in_order() {
+    let text = r#"[0, {"a": [1, {"b": {}}], "c": "b"}, 2]"#;
+    let mut tape = Tape::new();
+    let inner = tape.read(text.as_bytes()).unwrap().root().items().nth(1).unwrap();
+    let found: Vec<_> = inner.below().map(|(name, value)| (name.unwrap_or("-"), value.raw())).collect();
+    let expected = [("a", r#"[1, {"b": {}}]"#), ("-", "1"), ("-", r#"{"b": {}}"#), ("b", "{}"), ("c", r#""b""#)];
+    assert_eq!(found, expected);
+    assert_eq!(found.len(), inner.below().count());
+    assert_eq!(inner.get("c").unwrap().below().count(), 0);
+    let empty: Vec<_> = inner.below().filter(|(_, value)| value.is_empty()).map(|(name, _)| name).collect();
+    assert_eq!(empty, [Some("b")]);
+}
+
+#[test]
+fn tells_when_raw_text_may_hide_what_it_says() {
+    let mut tape = Tape::new();
+    for (text, veiled) in [
+        (r#"["\\\u0041"]"#, true),
+        (r#"["http:\/\/ehr"]"#, true),
+        (r#"["\n\"\\u0041 \\/ \t"]"#, false),
+        (r#"["u0041/"]"#, false),
+    ] {
+        assert_eq!(tape.read(text.as_bytes()).unwrap().root().is_veiled(), veiled, "{text}");
+    }
 }
 
 #[test]

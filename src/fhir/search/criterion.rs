@@ -178,6 +178,7 @@ fn printable(text: &str) -> Box<str> {
 
 fn kind_name(kind: ParameterKind) -> &'static str {
     match kind {
+        ParameterKind::Canonical => "canonical url",
         ParameterKind::Date => "date",
         ParameterKind::Number => "number",
         ParameterKind::Quantity => "quantity",

@@ -9,6 +9,8 @@ use crate::fhir::path::Path;
 /// How the values of a parameter are compared (R4 3.1.1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
+    /// A reference by canonical URL, with or without a version.
+    Canonical,
     /// A point or span of time.
     Date,
     /// A plain number.
@@ -64,6 +66,7 @@ fn row(line: &str) -> Option<(&str, Definition)> {
     let (owner, name, kind, targets, paths) =
         (cells.next()?, cells.next()?, cells.next()?, cells.next()?, cells.next()?);
     let kind = match kind {
+        "canonical" => ParameterKind::Canonical,
         "date" => ParameterKind::Date,
         "number" => ParameterKind::Number,
         "quantity" => ParameterKind::Quantity,

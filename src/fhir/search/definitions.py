@@ -14,6 +14,9 @@ import json
 import re
 import sys
 
+# References by canonical URL, as the types of these elements say (R4); in types that hold data of patients.
+CANONICAL = {"instantiatesCanonical", "QuestionnaireResponse.questionnaire", "MeasureReport.measure"}
+
 SUFFIX = {"dateTime": "DateTime", "date": "Date", "string": "String", "uri": "Uri", "boolean": "Boolean", "canonical": "Canonical"}
 
 
@@ -52,11 +55,13 @@ def main():
                 continue
             narrowed = [t for _, t in found if t]
             targets = narrowed or parameter.get("target", [])
-            kind = parameter["type"]
+            paths = list(dict.fromkeys(p for p, _ in found))
+            canonical = any(p in CANONICAL or f"{base}.{p}" in CANONICAL for p in paths)
+            kind = "canonical" if canonical else parameter["type"]
             targets = sorted(targets) if kind == "reference" else []
             if kind == "reference" and len(targets) > 100:
                 targets = ["Resource"]
-            rows[base, parameter["code"]] = (kind, ",".join(targets) or "-", ";".join(dict.fromkeys(p for p, _ in found)))
+            rows[base, parameter["code"]] = (kind, ",".join(targets) or "-", ";".join(paths))
     listed = json.load(open(sys.argv[2]))["resource"]
     names = sorted({"Parameters", *(r["code"] for r in listed), *types} - {"Resource", "DomainResource"})
     out = ["@\t" + ",".join(names)]

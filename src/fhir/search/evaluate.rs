@@ -15,28 +15,29 @@ use crate::fhir::reference::Reference;
 pub(super) fn matches(criterion: &Criterion, resource: Value<'_>, bases: &[&str]) -> bool {
     let modifier = criterion.modifier();
     let targets = &criterion.definition().targets;
-    let found = criterion.operands().iter().any(|operand| {
+    let fits = |operand: &Operand, value: Value<'_>| match operand {
+        Operand::Canonical { url, version } => value.text().is_some_and(|have| {
+            let (name, stated) = have.split_once('|').map_or((&*have, None), |(name, of)| (name, Some(of)));
+            name == &**url && (version.is_none() || version.as_deref() == stated)
+        }),
+        Operand::Date { prefix, span, .. } => time_of(value).is_some_and(|time| date(*prefix, *span, time)),
+        Operand::Number { prefix, number } => number_of(value).is_some_and(|have| compare(*prefix, number, &have)),
+        Operand::Quantity { prefix, number, system, code } => {
+            quantity(*prefix, number, system.as_deref(), code.as_deref(), value)
+        }
+        Operand::Reference { resource_type, id } => refers(value, bases).is_some_and(|found| {
+            let allowed = |name: &str| targets.iter().any(|target| &**target == name || &**target == "Resource");
+            let typed = |wanted: &ResourceType| found.resource_type == *wanted;
+            found.id == *id && resource_type.as_ref().is_none_or(typed) && allowed(found.resource_type.as_str())
+        }),
+        Operand::String(text) => string(modifier, text, value),
+        Operand::Token { system, code } => token(system.as_deref(), code.as_deref(), value),
+        Operand::Uri(text) => value.text().is_some_and(|have| have == **text),
+    };
+    let found =
         criterion.definition().paths.iter().any(|path| {
-            path.any(resource, &mut |value| match operand {
-                Operand::Date { prefix, span, .. } => time_of(value).is_some_and(|time| date(*prefix, *span, time)),
-                Operand::Number { prefix, number } => {
-                    number_of(value).is_some_and(|have| compare(*prefix, number, &have))
-                }
-                Operand::Quantity { prefix, number, system, code } => {
-                    quantity(*prefix, number, system.as_deref(), code.as_deref(), value)
-                }
-                Operand::Reference { resource_type, id } => refers(value, bases).is_some_and(|found| {
-                    let allowed =
-                        |name: &str| targets.iter().any(|target| &**target == name || &**target == "Resource");
-                    let typed = |wanted: &ResourceType| found.resource_type == *wanted;
-                    found.id == *id && resource_type.as_ref().is_none_or(typed) && allowed(found.resource_type.as_str())
-                }),
-                Operand::String(text) => string(modifier, text, value),
-                Operand::Token { system, code } => token(system.as_deref(), code.as_deref(), value),
-                Operand::Uri(text) => value.text().is_some_and(|have| have == **text),
-            })
-        })
-    });
+            path.any(resource, &mut |value| criterion.operands().iter().any(|operand| fits(operand, value)))
+        });
     found != (modifier == Some(Modifier::Not))
 }
 

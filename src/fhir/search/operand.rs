@@ -89,6 +89,13 @@ impl Decimal {
 /// One value of a search parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
+    /// A canonical URL.
+    Canonical {
+        /// The URL.
+        url: Box<str>,
+        /// What stands behind `|`; `None` is any version.
+        version: Option<Box<str>>,
+    },
     /// A span of time and how to compare with it.
     Date {
         /// The comparison; `eq` where none was written.
@@ -149,6 +156,15 @@ impl Operand {
             return None;
         }
         match kind {
+            ParameterKind::Canonical => {
+                let parts = split_escaped(raw, '|');
+                let part = |at: usize| parts.get(at).and_then(|part| unescape(part)).filter(|part| !part.is_empty());
+                match parts.len() {
+                    1 => Some(Self::Canonical { url: part(0)?.into(), version: None }),
+                    2 => Some(Self::Canonical { url: part(0)?.into(), version: Some(part(1)?.into()) }),
+                    _ => None,
+                }
+            }
             ParameterKind::Date => {
                 let (prefix, text) = Prefix::split(raw);
                 Some(Self::Date { prefix, text: text.into(), span: Span::parse(text)? })
@@ -204,6 +220,10 @@ impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = |prefix: &Option<Prefix>| prefix.map_or("", Prefix::as_str);
         match self {
+            Self::Canonical { url, version } => {
+                f.write_str(&escape(url))?;
+                version.as_deref().map_or(Ok(()), |version| write!(f, "|{}", escape(version)))
+            }
             Self::Date { prefix: comparison, text, .. } => write!(f, "{}{text}", prefix(comparison)),
             Self::Number { prefix: comparison, number } => write!(f, "{}{}", prefix(comparison), number.text),
             Self::Quantity { prefix: comparison, number, system, code } => {

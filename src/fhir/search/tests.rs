@@ -20,6 +20,12 @@ type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'sta
 
 const ROWS: &[Row] = &[
     (
+        "QuestionnaireResponse",
+        r#"{"resourceType":"QuestionnaireResponse","questionnaire":"http://forms/q|1.0"}"#,
+        &["questionnaire=http://forms/q", "questionnaire=http://forms/q|1.0", "questionnaire=http://x,http://forms/q"],
+        &["questionnaire=http://forms", "questionnaire=http://forms/q|1", "questionnaire=Questionnaire/q"],
+    ),
+    (
         "Observation",
         r#"{"resourceType":"Observation","id":"o1","status":"final",
             "category":[{"coding":[{"system":"http://c","code":"laboratory"}]},{"coding":[{"code":"local"}]}],
