@@ -42,15 +42,15 @@ fn complaints(case: &Path, out: &Folder) -> String {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    let mut said = String::new();
-    for line in text.lines().filter(|line| line.contains(": error")) {
-        let (place, error) = line.split_once(": error").unwrap();
-        let number = place.rsplit(':').nth(1).unwrap_or_default();
-        let code = error.strip_prefix('[').and_then(|error| error.split(']').next()).unwrap_or(error);
-        said.push_str(&format!("{number} {code}\n"));
+    let mut said = Vec::new();
+    for (place, error) in text.lines().filter_map(|line| line.split_once(": error")) {
+        let line: u32 = place.rsplit(':').nth(1).unwrap().parse().unwrap();
+        let code = error.strip_prefix('[').and_then(|error| error.split(']').next()).unwrap_or("without code");
+        said.push((line, code));
     }
     assert_eq!(said.is_empty(), output.status.success(), "{}: {text}", case.display());
-    said
+    said.sort_unstable();
+    said.iter().map(|(line, code)| format!("{line} {code}\n")).collect()
 }
 
 #[test]
