@@ -65,6 +65,9 @@ pub struct TypeRule {
     pub alternatives: Vec<Vec<Criterion>>,
     /// The elements that are kept.
     pub elements: Elements,
+    /// Search parameters that may be asked by although they read what is not kept: the number that a payer has for its
+    /// member anyway.
+    pub searchable: BTreeSet<Box<str>>,
 }
 
 /// One include that is allowed, in either direction.
@@ -197,6 +200,7 @@ impl Obligations {
                 }
             }
             rule.elements.write_canonical(out)?;
+            rule.searchable.iter().try_for_each(|name| write!(out, "q{}:{name}", name.len()))?;
             out.push('}');
         }
         for label in &self.labels {
