@@ -153,6 +153,8 @@ pub const DECISION_REASON_BYTES: usize = 1_024;
 pub const DECISION_ALTERNATIVES: usize = 64;
 /// Element names for one type: R4's largest types have fewer.
 pub const DECISION_ELEMENTS: usize = 256;
+/// Search parameters that may be asked by although what they read is withheld, for one type.
+pub const DECISION_SEARCHABLE: usize = 16;
 /// Security labels withheld.
 pub const DECISION_LABELS: usize = 256;
 /// Includes allowed.

@@ -189,7 +189,8 @@ fn search_target(
     }
 }
 
-/// Every element that a predicate or a sort key reads must be one that this client is given.
+/// Every element that a predicate or a sort key reads must be one that this client is given, unless the decision lets
+/// it ask by that parameter.
 fn check_predicates(search: &Search, rule: &TypeRule) -> Result<(), RewriteError> {
     let released = |path: &Path| {
         let about_subject = subject::elements(search.resource_type()).any(|element| element == path.first());
@@ -200,8 +201,9 @@ fn check_predicates(search: &Search, rule: &TypeRule) -> Result<(), RewriteError
         }
     };
     for criterion in search.criteria() {
-        if !criterion.definition().paths.iter().all(released) {
-            return Err(RewriteError::Predicate(criterion.definition().name.clone()));
+        let name = &criterion.definition().name;
+        if !rule.searchable.contains(name) && !criterion.definition().paths.iter().all(released) {
+            return Err(RewriteError::Predicate(name.clone()));
         }
     }
     for sort in search.sort() {

@@ -155,7 +155,12 @@ def part(value, elements):
     return left or None
 
 
-def shown(resource):
+def found(resource):
+    """A Patient that was looked up by the payer's number."""
+    return shown(resource, "active")
+
+
+def shown(resource, elements=None):
     """The resource with the elements that stay, tagged as incomplete."""
     meta = {name: value for name, value in resource.get("meta", {}).items() if name in ("versionId", "lastUpdated", "security")}
     meta["tag"] = [{
@@ -165,7 +170,7 @@ def shown(resource):
     }]
     head = {"resourceType": resource["resourceType"], "id": resource["id"], "meta": meta}
     body = {name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta", "contained", "text")}
-    return {**head, **(part(body, ELEMENTS[resource["resourceType"]].split()) or {})}
+    return {**head, **(part(body, (elements or ELEMENTS[resource["resourceType"]]).split()) or {})}
 
 
 def released(resource, coverages):

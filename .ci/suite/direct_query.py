@@ -31,6 +31,7 @@ from questions import QUESTIONS, REFUSED, UNOWNED  # noqa: E402
 
 SYNTHEA_PAYER = "Organization/da7596d2-071d-5aae-aa7e-f7867d840e81"
 MEMBER_NUMBERS = "http://example.org/cdex/payer/member-ids"
+LOOKUP = "Patient?identifier={member}"  # a member by the payer's number: the id and nothing else
 PRIVACY = "http://terminology.hl7.org/CodeSystem/consentscope"
 
 # The ten patients, the most telling first.
@@ -310,6 +311,13 @@ class Contract(Suite):
     def may_be_empty(self, question):
         return True
 
+    def expected(self, question, patient, got):
+        if question != LOOKUP:
+            return super().expected(question, patient, got)
+        self.ehr.mapped = self.gateway.base
+        found = {name_of(one): contract.found(one) for one in matches(self.ehr.search(patient.ask(question)))}
+        return {name: resource for name, resource in found.items() if patient.id != STRANGER}, {}
+
     def judged(self, resource, patient):
         return contract.released(resource, patient.coverages) if patient.coverages else None
 
@@ -317,6 +325,8 @@ class Contract(Suite):
         kind, _, query = question.partition("?")
         kind = kind.split("/")[0]
         names = {name for name, _ in urllib.parse.parse_qsl(query)}
+        if question == LOOKUP:
+            return None if patient.words["member"].startswith(MEMBER_NUMBERS) else 403
         if kind not in contract.OF_A_MEMBER:
             return 403
         wanted = {value for name, value in urllib.parse.parse_qsl(query) if name == "_include"}

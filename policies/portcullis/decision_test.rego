@@ -226,7 +226,7 @@ test_members_are_found_by_the_payers_number if {
 	made := decision with input as lookup([member_id("MBR-P1")])
 	made.allow == true
 	made.patients == {"roster": "payer-a"}
-	{name | some name, _ in made.types} == {"Patient"}
+	made.types == {"Patient": {"elements": ["active"], "searchable": ["identifier"]}}
 }
 
 test_members_are_not_found_by_other_numbers if {

@@ -13,10 +13,12 @@ release_of_the_patient := object.union(release, {
 }
 
 # METADATA
-# description: The demographics of whoever on the payer's roster has the number that was asked for.
+# description: >-
+#   The id of whoever on the payer's roster has the number that was asked for, and nothing else: whether a Consent
+#   forbids more cannot be known before it is known who that is.
 release_of_the_roster := object.union(release, {
 	"patients": {"roster": contract.roster},
-	"types": {"Patient": {"elements": contract.types.Patient.elements}},
+	"types": {"Patient": {"elements": ["active"], "searchable": ["identifier"]}},
 }) if {
 	type_is_agreed
 	purpose_is_agreed

@@ -12,10 +12,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::elements::Elements;
-use super::obligations::{AllowedInclude, Label, Reason};
+use super::obligations::{AllowedInclude, Label, Reason, TypeRule};
 use crate::fhir::json::{Items, Kind, Tape, Value};
 use crate::fhir::name::{Id, ResourceType};
-use crate::fhir::search::Criterion;
+use crate::fhir::search::{Criterion, lookup};
 use crate::limits;
 use crate::understand::{Direction, Include, decode_query};
 
@@ -63,7 +63,7 @@ pub(super) enum Decided {
 pub(super) struct Permitted {
     pub(super) reasons: Vec<Reason>,
     pub(super) patients: NamedPatients,
-    pub(super) types: Vec<(ResourceType, Vec<Vec<Criterion>>, Elements)>,
+    pub(super) types: Vec<(ResourceType, TypeRule)>,
     /// The elements of every type that is not among `types`; `None` where only those are permitted.
     pub(super) every_other_type: Option<Elements>,
     pub(super) labels: BTreeSet<Label>,
@@ -165,7 +165,7 @@ fn patients(value: Value<'_>) -> Result<NamedPatients, DecisionError> {
     Ok(NamedPatients::Listed(ids.into()))
 }
 
-type Types = Vec<(ResourceType, Vec<Vec<Criterion>>, Elements)>;
+type Types = Vec<(ResourceType, TypeRule)>;
 
 fn types(value: Value<'_>) -> Result<(Types, Option<Elements>), DecisionError> {
     if value.kind() != Kind::Object {
@@ -173,11 +173,11 @@ fn types(value: Value<'_>) -> Result<(Types, Option<Elements>), DecisionError> {
     }
     let (mut types, mut every_other_type) = (Vec::new(), None);
     for member in value.members() {
-        object(member.value, "types", &["where", "elements"])?;
+        object(member.value, "types", &["where", "elements", "searchable"])?;
         let elements = elements(required(member.value, "elements")?)?;
         if member.name == "*" {
-            if member.value.get("where").is_some() {
-                return Err(DecisionError::Misplaced("where"));
+            if let Some(name) = ["where", "searchable"].into_iter().find(|name| member.value.get(name).is_some()) {
+                return Err(DecisionError::Misplaced(name));
             }
             every_other_type = Some(elements);
             continue;
@@ -187,9 +187,21 @@ fn types(value: Value<'_>) -> Result<(Types, Option<Elements>), DecisionError> {
             None => Vec::new(),
             Some(value) => alternatives(resource_type, value)?,
         };
-        types.push((resource_type, alternatives, elements));
+        let searchable = match member.value.get("searchable") {
+            None => BTreeSet::new(),
+            Some(value) => searchable(resource_type, value)?,
+        };
+        types.push((resource_type, TypeRule::new(alternatives, elements, searchable)));
     }
     Ok((types, every_other_type))
+}
+
+fn searchable(resource_type: ResourceType, value: Value<'_>) -> Result<BTreeSet<Box<str>>, DecisionError> {
+    let name = |item| {
+        let name = string(item, "searchable")?;
+        lookup(resource_type, &name).map(|definition| definition.name.clone()).ok_or(DecisionError::Value("searchable"))
+    };
+    list(value, "searchable", limits::DECISION_SEARCHABLE)?.map(name).collect()
 }
 
 fn elements(value: Value<'_>) -> Result<Elements, DecisionError> {

@@ -65,12 +65,15 @@ pub struct TypeRule {
     pub alternatives: Vec<Vec<Criterion>>,
     /// The elements that are kept.
     pub elements: Elements,
+    /// Search parameters that may be asked by although they read what is not kept: the number that a payer has for its
+    /// member anyway.
+    pub searchable: BTreeSet<Box<str>>,
     narrowed: OnceLock<Vec<Criterion>>,
 }
 
 impl TypeRule {
-    pub(super) fn new(alternatives: Vec<Vec<Criterion>>, elements: Elements) -> Self {
-        Self { alternatives, elements, narrowed: OnceLock::new() }
+    pub(super) fn new(alternatives: Vec<Vec<Criterion>>, elements: Elements, searchable: BTreeSet<Box<str>>) -> Self {
+        Self { alternatives, elements, searchable, narrowed: OnceLock::new() }
     }
 
     /// What `narrow` makes of the alternatives, worked out once for all exchanges under this rule.
@@ -212,6 +215,7 @@ impl Obligations {
                 }
             }
             rule.elements.write_canonical(out)?;
+            rule.searchable.iter().try_for_each(|name| write!(out, "q{}:{name}", name.len()))?;
             out.push('}');
         }
         for label in &self.labels {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::decision::{DecisionError, NamedPatients, Permitted, conjunction};
-use super::elements::Elements;
 use super::obligations::{Obligations, Patients, TypeRule};
 use super::roster::Roster;
 use crate::fhir::name::ResourceType;
@@ -90,15 +89,16 @@ pub(super) fn bind(
     let asked = interaction.resource_type();
     let letter = |resource_type| if resource_type == asked { letter(interaction) } else { Letter::Any };
     let mut types = Vec::new();
-    let listed: BTreeSet<ResourceType> = permitted.types.iter().map(|(resource_type, ..)| *resource_type).collect();
-    for (resource_type, alternatives, elements) in permitted.types {
+    let listed: BTreeSet<ResourceType> = permitted.types.iter().map(|(resource_type, _)| *resource_type).collect();
+    for (resource_type, rule) in permitted.types {
         let reach = reach(grants, resource_type, letter(resource_type));
-        types.extend(narrowed(alternatives, elements, reach)?.map(|rule| (resource_type, rule)));
+        types.extend(narrowed(rule, reach)?.map(|rule| (resource_type, rule)));
     }
     if let Some(elements) = permitted.every_other_type {
         for resource_type in ResourceType::all().filter(|resource_type| !listed.contains(resource_type)) {
             let reach = reach(grants, resource_type, letter(resource_type));
-            types.extend(narrowed(Vec::new(), elements.clone(), reach)?.map(|rule| (resource_type, rule)));
+            let rule = TypeRule::new(Vec::new(), elements.clone(), BTreeSet::new());
+            types.extend(narrowed(rule, reach)?.map(|rule| (resource_type, rule)));
         }
     }
     if !types.iter().any(|(resource_type, _)| *resource_type == asked) {
@@ -137,22 +137,23 @@ fn reach(grants: &[ScopeGrant<'_>], resource_type: ResourceType, letter: Letter)
     if alternatives.is_empty() { Reach::Nothing } else { Reach::Some(alternatives) }
 }
 
-fn narrowed(alternatives: Vec<Vec<Criterion>>, elements: Elements, reach: Reach) -> Result<Option<TypeRule>, Unbound> {
+fn narrowed(rule: TypeRule, reach: Reach) -> Result<Option<TypeRule>, Unbound> {
     let scoped = match reach {
         Reach::Nothing => return Ok(None),
-        Reach::Everything => return Ok(Some(TypeRule::new(alternatives, elements))),
+        Reach::Everything => return Ok(Some(rule)),
         Reach::Some(scoped) => scoped,
     };
-    let product: Vec<Vec<Criterion>> = if alternatives.is_empty() {
+    let policy = &rule.alternatives;
+    let product: Vec<Vec<Criterion>> = if policy.is_empty() {
         scoped
-    } else if alternatives.len().saturating_mul(scoped.len()) > limits::DECISION_ALTERNATIVES {
+    } else if policy.len().saturating_mul(scoped.len()) > limits::DECISION_ALTERNATIVES {
         return Err(Unbound::TooMany);
     } else {
-        alternatives.iter().flat_map(|policy| scoped.iter().map(|scope| [&policy[..], scope].concat())).collect()
+        policy.iter().flat_map(|policy| scoped.iter().map(|scope| [&policy[..], scope].concat())).collect()
     };
     if product.len() > limits::DECISION_ALTERNATIVES {
         Err(Unbound::TooMany)
     } else {
-        Ok(Some(TypeRule::new(product, elements)))
+        Ok(Some(TypeRule::new(product, rule.elements, rule.searchable)))
     }
 }

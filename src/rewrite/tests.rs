@@ -65,6 +65,20 @@ fn nothing_goes_upstream_for_patients_types_and_includes_without_permission() {
 }
 
 #[test]
+fn a_parameter_may_be_asked_by_where_the_decision_says_so() {
+    let searchable =
+        ONE_PATIENT.replace(r#"["name.family","birthDate"]"#, r#"["name.family"],"searchable":["identifier"]"#);
+    assert_ne!(searchable, ONE_PATIENT);
+    let (number, birth) = ("Patient?_id=p1&identifier=urn:s|7", "Patient?_id=p1&birthdate=1970");
+    assert_eq!(upstream(number, &searchable, &["p1"]), "/Patient?_id=p1&identifier=urn:s%7C7&_count=50");
+    for (asked, decision) in
+        [(number, ONE_PATIENT), (birth, &searchable), ("Patient?_id=p1&_sort=identifier", &searchable)]
+    {
+        assert!(matches!(prepared(asked, decision, &["p1"]), Err(RewriteError::Predicate(_))), "{asked}");
+    }
+}
+
+#[test]
 fn a_predicate_may_read_only_what_is_released() {
     for good in [
         "Patient?_id=p1&family=x",

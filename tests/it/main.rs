@@ -11,6 +11,7 @@ mod audit;
 mod cache;
 mod careless;
 mod direct_query;
+mod evidence;
 mod identity;
 mod layers;
 mod limits;

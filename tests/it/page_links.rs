@@ -29,7 +29,7 @@ fn a_link_is_for_one_client_and_one_purpose() {
     assert_eq!(payer.without_token().get(&link).refusal().status, 401);
     assert!(ehr.requests().is_empty());
     let renewed = gateway.payer("lanternfield");
-    assert_eq!(renewed.token() == payer.token(), false);
+    assert_ne!(renewed.token(), payer.token());
     // The same client with another token: the EHR has forgotten its pages, which is the EHR's failure.
     assert_eq!(renewed.get(&link).refusal().status, 502);
 }

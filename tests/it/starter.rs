@@ -165,6 +165,37 @@ fn what_is_not_released_cannot_be_asked_after() {
 }
 
 #[test]
+fn a_member_is_found_by_the_payers_number_and_nothing_else_is_told() {
+    let ehr = clinic();
+    let gateway = gateway().with_policy(starter()).with_any_engine().in_front_of(&ehr);
+    let payer = gateway.payer("lanternfield");
+    let number = |system: &str, value: &str| format!("/Patient?identifier=http://{system}.example/member-id|{value}");
+    let found = payer.search(&number("lanternfield", "LF-100447"));
+    assert_eq!((found.matches(), found.total), (vec!["Patient/maren"], Some(1)));
+    let json: Json = serde_json::from_str(found.resource("Patient/maren")).unwrap();
+    let names: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, BTreeSet::from(["active", "id", "meta", "resourceType"]));
+    let nobody = comparable(&payer, &number("lanternfield", "LF-999999"), ("LF-999999", "OTHER"));
+    ehr.put(
+        r#"{"resourceType":"Patient","id":"lapsed","identifier":[{"system":"http://lanternfield.example/member-id","value":"LF-100002"}]}"#,
+    )
+    .unwrap();
+    let lapsed = comparable(&payer, &number("lanternfield", "LF-100002"), ("LF-100002", "OTHER"));
+    assert_eq!(lapsed, nobody);
+    for refused in [
+        number("oldmill", "OM-7716"),
+        "/Patient?identifier=LF-100447".to_owned(),
+        "/Patient?identifier=http://lanternfield.example/member-id|".to_owned(),
+        "/Patient?identifier=http://aldercreek.example/mrn|AC-20417".to_owned(),
+        format!("{}&birthdate=1968-09-23", number("lanternfield", "LF-100447")),
+        format!("{}&name=Holt", number("lanternfield", "LF-100447")),
+        "/Patient?identifier:not=http://lanternfield.example/member-id|LF-100447".to_owned(),
+    ] {
+        assert_eq!(payer.get(&refused).refusal().reason, "patient-needed", "{refused}");
+    }
+}
+
+#[test]
 fn narrow_scopes_narrow_the_contract() {
     let ehr = clinic();
     let gateway = gateway().with_policy(starter()).in_front_of(&ehr);

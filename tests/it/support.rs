@@ -15,6 +15,5 @@ pub(crate) mod wire;
 pub(crate) use answer::{Answer, Ending, Searchset};
 pub(crate) use ehr::{clinic, resources};
 pub(crate) use gateway::{Gateway, gateway};
-pub(crate) use log::Log;
 pub(crate) use payer::Payer;
 pub(crate) use policy::{Policy, everything, permitting, policy, starter};

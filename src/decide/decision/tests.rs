@@ -7,7 +7,7 @@ use super::*;
 const PERMITTED: &str = r#"{"allow":true,"reasons":[{"code":"agreed","text":"Agreed.","basis":"45 CFR 164.506"}],
     "patients":["p2","p1","p1"],
     "types":{"Observation":{"where":["category=laboratory&date=ge2024-01-01&date=le2024-12-31","category=vital-signs"],
-        "elements":["code","value[x]"]},"*":{"elements":["*"]}},
+        "elements":["code","value[x]"],"searchable":["method","status"]},"*":{"elements":["*"]}},
     "withhold_labels":["http://terminology.hl7.org/CodeSystem/v3-ActCode|PSY","urn:s|*"],
     "includes":["Observation:performer","Provenance:target:Observation"],"page_cap":100,"cache_seconds":30}"#;
 
@@ -35,7 +35,7 @@ fn a_permission_is_understood_to_the_last_member() {
     assert_eq!(&*permitted.reasons[0].basis, "45 CFR 164.506");
     let NamedPatients::Listed(ids) = &permitted.patients else { panic!() };
     assert_eq!(ids.iter().map(Id::as_str).collect::<Vec<_>>(), ["p1", "p2"]);
-    let (resource_type, alternatives, elements) = &permitted.types[0];
+    let (resource_type, TypeRule { alternatives, elements, searchable, .. }) = &permitted.types[0];
     assert_eq!(resource_type.as_str(), "Observation");
     let written: Vec<Vec<String>> =
         alternatives.iter().map(|all| all.iter().map(ToString::to_string).collect()).collect();
@@ -44,6 +44,7 @@ fn a_permission_is_understood_to_the_last_member() {
         [vec!["category=laboratory", "date=ge2024-01-01", "date=le2024-12-31"], vec!["category=vital-signs"]]
     );
     assert!(matches!(elements, Elements::Only(_)));
+    assert_eq!(searchable.iter().map(|name| &**name).collect::<Vec<_>>(), ["method", "status"]);
     assert_eq!(permitted.every_other_type, Some(Elements::All));
     assert_eq!((permitted.labels.len(), permitted.includes.len()), (2, 2));
     assert_eq!((permitted.page_cap, permitted.cache), (Some(100), Duration::from_secs(30)));
@@ -108,6 +109,11 @@ fn every_departure_from_the_vocabulary_is_refused() {
         (r#""Observation":"#, r#""Resource":"#, Value("types")),
         (r#""Observation":{"#, r#""Observation":{"mask":1,"#, Unknown("types")),
         (r#""*":{"elements":["*"]}"#, r#""*":{"elements":["*"],"where":["_id=a"]}"#, Misplaced("where")),
+        (r#""*":{"elements":["*"]}"#, r#""*":{"elements":["*"],"searchable":[]}"#, Misplaced("searchable")),
+        (r#"["method","status"]"#, r#""status""#, IllTyped("searchable")),
+        (r#"["method","status"]"#, r#"["nonsense"]"#, Value("searchable")),
+        (r#"["method","status"]"#, r#"["subject.name"]"#, Value("searchable")),
+        (r#"["method","status"]"#, r#"["status:not"]"#, Value("searchable")),
         (r#""*":{"elements":["*"]}"#, r#""*":{}"#, Missing("elements")),
         (r#""*":{"elements":["*"]}"#, r#""*":[]"#, IllTyped("types")),
         ("category=vital-signs", "", Value("where")),
@@ -207,8 +213,7 @@ fn the_published_schema_names_the_same_members_and_bounds() {
     assert_eq!(permission["reasons"]["maxItems"], limits::DECISION_REASONS);
     assert_eq!(permission["withhold_labels"]["maxItems"], limits::DECISION_LABELS);
     assert_eq!(permission["includes"]["maxItems"], limits::DECISION_INCLUDES);
-    assert_eq!(
-        permission["types"]["additionalProperties"]["properties"]["where"]["maxItems"],
-        limits::DECISION_ALTERNATIVES
-    );
+    let of_type = &permission["types"]["additionalProperties"]["properties"];
+    assert_eq!(of_type["where"]["maxItems"], limits::DECISION_ALTERNATIVES);
+    assert_eq!(of_type["searchable"]["maxItems"], limits::DECISION_SEARCHABLE);
 }

@@ -3,6 +3,7 @@
 use jiff::civil::date;
 
 use super::super::decision::{Decided, read};
+use super::super::elements::Elements;
 use super::*;
 use crate::decide::tests::{read as asks_read, search};
 

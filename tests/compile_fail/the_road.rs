@@ -1,0 +1,28 @@
+//! The road itself: the same types in the order of the life of a request.
+use portcullis::audit::{Entry, Reservation};
+use portcullis::decide::Permit;
+use portcullis::fetch::{Content, Ehr};
+use portcullis::filter::{self, Bases};
+use portcullis::id::ExchangeId;
+use portcullis::respond::{self, Answer};
+use portcullis::rewrite::rewrite;
+use portcullis::understand::Interaction;
+
+async fn road(
+    interaction: Interaction,
+    permit: Permit,
+    ehr: &Ehr,
+    room: Reservation,
+    exchange: ExchangeId,
+    bases: Bases<'_>,
+    entry: Entry,
+) -> Option<Answer> {
+    let prepared = rewrite(interaction, permit, &[]).ok()?;
+    let fetched = ehr.fetch(prepared, None, &room, exchange).await.ok()?;
+    let (question, Content::Whole(bytes), _) = fetched.into_parts() else { return None };
+    let released = filter::read(&bytes, &question, bases).ok()?.into_body()?;
+    let receipt = room.record(entry).await.ok()?;
+    Some(respond::released(released, &receipt))
+}
+
+fn main() {}
