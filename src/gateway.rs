@@ -99,6 +99,7 @@ pub struct Gateway {
 }
 
 /// What the steps up to the filter lead to.
+#[expect(clippy::large_enum_variant, reason = "there is one for each exchange, and it is moved once")]
 enum Judged {
     /// A document that is the same for everybody.
     Public(Document),

@@ -42,7 +42,7 @@ pub fn capability_statement(
         "security": security(token_endpoint),
     });
     if !resources.is_empty() {
-        rest["resource"] = Json::Array(resources);
+        set(&mut rest, "resource", Json::Array(resources));
     }
     let statement = json!({
         "resourceType": "CapabilityStatement",
@@ -58,6 +58,12 @@ pub fn capability_statement(
     Ok(Document { media: Media::FhirJson, bytes: statement.to_string().into() })
 }
 
+fn set(object: &mut Json, name: &str, value: Json) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
 fn is(value: Option<Value<'_>>, text: &str) -> bool {
     value.and_then(Value::text).is_some_and(|have| have == text)
 }
@@ -71,7 +77,11 @@ fn security(token_endpoint: Option<&str>) -> Json {
         }],
     });
     if let Some(token) = token_endpoint {
-        security["extension"] = json!([{ "url": OAUTH_URIS, "extension": [{ "url": "token", "valueUri": token }] }]);
+        set(
+            &mut security,
+            "extension",
+            json!([{ "url": OAUTH_URIS, "extension": [{ "url": "token", "valueUri": token }] }]),
+        );
     }
     security
 }
@@ -94,7 +104,7 @@ fn resource(offered: Value<'_>) -> Option<Json> {
         .filter_map(|one| parameter(resource_type, one))
         .collect();
     if has("search-type") && !parameters.is_empty() {
-        resource["searchParam"] = Json::Array(parameters);
+        set(&mut resource, "searchParam", Json::Array(parameters));
     }
     let includes: Vec<Json> = offered
         .get("searchRevInclude")
@@ -105,7 +115,7 @@ fn resource(offered: Value<'_>) -> Option<Json> {
         .take(1)
         .collect();
     if !includes.is_empty() {
-        resource["searchRevInclude"] = Json::Array(includes);
+        set(&mut resource, "searchRevInclude", Json::Array(includes));
     }
     Some(resource)
 }
