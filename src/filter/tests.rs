@@ -508,6 +508,11 @@ fn what_hangs_on_a_primitive_goes_and_so_do_tags() {
     let (text, tally) = filtered("Observation?patient=p1", LABS, &bundle(&[&entry]));
     assert!(!text.contains("SECRET") && text.contains(r#""text":"t""#), "{text}");
     assert_eq!(tally.redacted, 1);
+    for hidden in [r#""extension":[{"url":"SECRET"}],"#, r#""_text":{"id":"SECRET"},"#] {
+        let entry = lab("a", "p1", "").replace(r#""code":{"#, &format!(r#""code":{{{hidden}"#));
+        let (text, _) = filtered("Observation?patient=p1", LABS, &bundle(&[&entry]));
+        assert!(!text.contains("SECRET") && text.contains("4548-4"), "{text}");
+    }
 }
 
 #[test]

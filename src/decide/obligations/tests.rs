@@ -37,7 +37,8 @@ fn labels_match_system_and_code_and_read_absent_parts_widely() {
     for (system, code, withheld) in [
         ("urn:v3", "PSY", true),
         ("urn:v3", "N", false),
-        ("urn:v3", "psy", false),
+        ("urn:v3", "psy", true),
+        (" URN:v3/ ", " psy", true),
         ("urn:other", "PSY", false),
         ("urn:local", "anything", true),
         ("urn:localx", "anything", false),
