@@ -99,6 +99,7 @@ pub struct Gateway {
 }
 
 /// What the steps up to the filter lead to.
+#[expect(clippy::large_enum_variant, reason = "made and moved once in an exchange; a box would cost each of them")]
 enum Judged {
     /// A document that is the same for everybody.
     Public(Document),

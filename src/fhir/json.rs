@@ -174,7 +174,7 @@ impl<'d> Value<'d> {
     }
 
     /// The member of this name; `None` where there is none or this is no object.
-    pub fn get(self, name: &str) -> Option<Value<'d>> {
+    pub fn get(self, name: &str) -> Option<Self> {
         let Members { document, mut at, end } = self.members();
         let length = name.len() + 2;
         while at < end {

@@ -102,7 +102,7 @@ fn descend<'d>(steps: &[Step], value: Value<'d>, visit: &mut dyn FnMut(Value<'d>
         let kept = step
             .only
             .as_ref()
-            .is_none_or(|(element, code)| item.get(element).and_then(Value::text).is_some_and(|text| text == &**code));
+            .is_none_or(|(element, code)| item.get(element).and_then(Value::text).is_some_and(|text| *text == **code));
         kept && descend(rest, item, visit)
     })
 }

@@ -42,7 +42,7 @@ pub fn capability_statement(
         "security": security(token_endpoint),
     });
     if !resources.is_empty() {
-        rest["resource"] = Json::Array(resources);
+        add(&mut rest, "resource", Json::Array(resources));
     }
     let statement = json!({
         "resourceType": "CapabilityStatement",
@@ -62,6 +62,13 @@ fn is(value: Option<Value<'_>>, text: &str) -> bool {
     value.and_then(Value::text).is_some_and(|have| have == text)
 }
 
+/// Adds a member to an object.
+fn add(object: &mut Json, name: &str, value: Json) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
 fn security(token_endpoint: Option<&str>) -> Json {
     let mut security = json!({
         "cors": false,
@@ -71,7 +78,8 @@ fn security(token_endpoint: Option<&str>) -> Json {
         }],
     });
     if let Some(token) = token_endpoint {
-        security["extension"] = json!([{ "url": OAUTH_URIS, "extension": [{ "url": "token", "valueUri": token }] }]);
+        let uris = json!([{ "url": OAUTH_URIS, "extension": [{ "url": "token", "valueUri": token }] }]);
+        add(&mut security, "extension", uris);
     }
     security
 }
@@ -94,7 +102,7 @@ fn resource(offered: Value<'_>) -> Option<Json> {
         .filter_map(|one| parameter(resource_type, one))
         .collect();
     if has("search-type") && !parameters.is_empty() {
-        resource["searchParam"] = Json::Array(parameters);
+        add(&mut resource, "searchParam", Json::Array(parameters));
     }
     let includes: Vec<Json> = offered
         .get("searchRevInclude")
@@ -105,7 +113,7 @@ fn resource(offered: Value<'_>) -> Option<Json> {
         .take(1)
         .collect();
     if !includes.is_empty() {
-        resource["searchRevInclude"] = Json::Array(includes);
+        add(&mut resource, "searchRevInclude", Json::Array(includes));
     }
     Some(resource)
 }
