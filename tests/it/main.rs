@@ -7,6 +7,7 @@
     reason = "a test that meets what it did not expect has found something and ends"
 )]
 
+mod attacks;
 mod audit;
 mod cache;
 mod careless;

@@ -136,3 +136,35 @@ fn memory_does_not_grow_with_the_answer() {
     drop(begun);
     assert_eq!(closing(&mut gateway, &id).delivery, Some(Delivery::Cut));
 }
+
+#[test]
+fn the_head_of_a_large_answer_is_that_of_the_answer() {
+    let ehr = clinic();
+    with_a_large_record(&ehr);
+    let mut gateway = gateway().in_front_of(&ehr);
+    let payer = gateway.payer("lanternfield");
+    let (whole, head) = (payer.get(LARGE), payer.ask("HEAD", LARGE).send());
+    let lasting = |answer: &crate::support::Answer| {
+        let mut headers = answer.head.headers.clone();
+        // How a body is framed need not be said where there is none (RFC 9110 section 9.3.2).
+        headers.retain(|(name, _)| !["x-request-id", "date", "transfer-encoding"].contains(&&**name));
+        headers
+    };
+    assert_eq!((head.status(), head.ending, head.body.len()), (200, Ending::Whole, 0));
+    assert_eq!(lasting(&head), lasting(&whole));
+    assert!(closing(&mut gateway, head.header("x-request-id")).delivery.is_some());
+}
+
+#[test]
+fn what_was_not_counted_is_not_stated() {
+    let ehr = clinic();
+    with_a_large_record(&ehr);
+    let gateway = gateway().in_front_of(&ehr);
+    let payer = gateway.payer("lanternfield");
+    for target in ["/Observation?patient=maren&_summary=count", "/Observation?patient=maren"] {
+        let first = payer.search(target);
+        assert_eq!(first.total, None, "{target}: more matches than the gateway has seen");
+        assert!(first.next.is_some(), "{target}");
+    }
+    assert_eq!(payer.search(&format!("{LARGE}&_summary=count")).total, Some(100));
+}
