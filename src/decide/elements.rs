@@ -72,14 +72,21 @@ impl ElementTree {
         let name = name.strip_prefix('_').unwrap_or(name);
         // One after the other, because names of different length need no comparison, and there are few.
         let exact = self.children.iter().find(|(of, _)| **of == *name);
-        let is_choice = |of: &str| {
-            of.strip_suffix("[x]").is_some_and(|base| name.strip_prefix(base).is_some_and(path::is_choice_suffix))
-        };
-        match exact.or_else(|| self.children.iter().find(|(of, _)| is_choice(of))) {
+        match exact.or_else(|| self.choice(name)) {
             None => Kept::No,
             Some((_, below)) if below.children.is_empty() => Kept::Whole,
             Some((_, below)) => Kept::Part(below),
         }
+    }
+
+    /// The choice element whose type-suffixed form `name` is, such as `value[x]` for `valueQuantity`.
+    fn choice(&self, name: &str) -> Option<&(Box<str>, Self)> {
+        // Most names of elements have no capital, and a type begins with one.
+        name.bytes().find(u8::is_ascii_uppercase)?;
+        let is_choice = |of: &str| {
+            of.strip_suffix("[x]").is_some_and(|base| name.strip_prefix(base).is_some_and(path::is_choice_suffix))
+        };
+        self.children.iter().find(|(of, _)| is_choice(of))
     }
 
     /// The names at this level, sorted.

@@ -1,5 +1,6 @@
 //! One value of a search parameter, parsed by the parameter's kind (R4 3.1.1.4).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::definition::ParameterKind;
@@ -229,8 +230,8 @@ impl fmt::Display for Operand {
             Self::Quantity { prefix: comparison, number, system, code } => {
                 write!(f, "{}{}", prefix(comparison), number.text)?;
                 if system.is_some() || code.is_some() {
-                    let part = |part: &Option<Box<str>>| part.as_deref().map(escape).unwrap_or_default();
-                    write!(f, "|{}|{}", part(system), part(code))?;
+                    let [system, code] = [system, code].map(|part| part.as_deref().map(escape).unwrap_or_default());
+                    write!(f, "|{system}|{code}")?;
                 }
                 Ok(())
             }
@@ -279,13 +280,17 @@ fn unescape(text: &str) -> Option<String> {
     Some(out)
 }
 
-fn escape(text: &str) -> String {
+fn escape(text: &str) -> Cow<'_, str> {
+    const MARKS: [char; 4] = [',', '|', '$', '\\'];
+    if !text.contains(MARKS) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if matches!(character, ',' | '|' | '$' | '\\') {
+        if MARKS.contains(&character) {
             out.push('\\');
         }
         out.push(character);
     }
-    out
+    Cow::Owned(out)
 }
