@@ -296,12 +296,18 @@ class Suite:
             yield from matches(self.ehr.search(f"{kind}?{name}={patient.id}"))
 
 
+def is_about(patient, resource):
+    """Whether it is all the patient's: an Observation whose focus is somebody else is not."""
+    foci = [focus.get("reference", "?") for focus in resource.get("focus", [])]
+    return all(focus == f"Patient/{patient.id}" for focus in foci)
+
+
 class Everything(Suite):
     def may_be_empty(self, question):
         return "=Active" in question or "4548-5" in question  # as published
 
     def judged(self, resource, patient):
-        return resource
+        return resource if is_about(patient, resource) else None
 
     def refuses(self, question, patient):
         return None
@@ -319,7 +325,7 @@ class Contract(Suite):
         return {name: resource for name, resource in found.items() if patient.id != STRANGER}, {}
 
     def judged(self, resource, patient):
-        return contract.released(resource, patient.coverages) if patient.coverages else None
+        return contract.released(resource, patient.coverages) if patient.coverages and is_about(patient, resource) else None
 
     def refuses(self, question, patient):
         kind, _, query = question.partition("?")
