@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from gateway import ORGANIZATION, Cases, Gateway, free_port  # noqa: E402
 
-from ehr import Ehr  # noqa: E402
+from ehr import Ehr, matches  # noqa: E402
 
 PATIENTS = {"p1": "3", "948e608d-e408-4788-8cf2-8157c49c2940": "40"}  # and how many matches a page is to have
 # what smart-fetch asks of Observation by itself
@@ -66,7 +66,7 @@ def main(base):
             with gateway:
                 for patient, count in PATIENTS.items():
                     held = [
-                        json.loads(ehr.get(f"{query}&_summary=count"))["total"]
+                        about(ehr, patient, query)
                         for query in (f"Observation?patient={patient}&category=laboratory", f"Condition?patient={patient}",
                                       f"Observation?patient={patient}&category={CATEGORIES}")
                     ]
@@ -80,6 +80,12 @@ def main(base):
         finally:
             subprocess.run([CLIENTS / "issuer.sh", "stop"], env=environment, check=False)
     return cases.finish()
+
+
+def about(ehr, patient, query):
+    """How many records there are that are all the patient's: an Observation whose focus is somebody else is not."""
+    foci = [[focus["reference"] for focus in one.get("focus", [])] for one in matches(ehr.search(query))]
+    return sum(all(focus == f"Patient/{patient}" for focus in one) for one in foci)
 
 
 def compare(client, environment, held):
