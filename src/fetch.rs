@@ -231,6 +231,7 @@ impl Ehr {
             headers.insert(AUTHORIZATION, authorization);
         }
         *request.method_mut() = method;
+        tokio::task::yield_now().await;
         let answer = self.pool.send(request).await;
         self.metrics.upstream(outcome(&answer));
         Ok(answer?)

@@ -539,17 +539,21 @@ fn a_subject_that_is_not_listed_stays_as_a_bare_reference() {
 fn a_provenance_is_judged_by_its_targets_whatever_brings_it_along() {
     let decision =
         EVERYTHING.replace("Provenance:target", "Provenance:agent\",\"Provenance:entity\",\"Provenance:patient");
-    let provenance = |target: &str| {
+    let provenance = |target: &str, named: &str| {
         format!(
             r#"{{"resourceType":"Provenance","id":"v","target":[{{"reference":"{target}"}}],"recorded":"2024-01-01T00:00:00Z",
-                "agent":[{{"who":{{"reference":"Patient/p1"}}}}],"entity":[{{"role":"source","what":{{"reference":"Patient/p1"}}}}]}}"#
+                "agent":[{{"who":{{"reference":"{named}"}}}}],"entity":[{{"role":"source","what":{{"reference":"{named}"}}}}]}}"#
         )
     };
     let patient = r#"{"resourceType":"Patient","id":"p1"}"#;
     for parameter in ["agent", "entity"] {
         let asked = format!("Patient?_id=p1&_revinclude=Provenance:{parameter}");
-        for (target, released) in [("Patient/p1", 2), ("Observation/of-p2", 1)] {
-            let (text, tally) = filtered(&asked, &decision, &bundle(&[patient, &provenance(target)]));
+        for (target, named, released) in [
+            ("Patient/p1", "Patient/p1", 2),
+            ("Observation/of-p2", "Patient/p1", 1),
+            ("Patient/p1", "Patient/p2", 1),
+        ] {
+            let (text, tally) = filtered(&asked, &decision, &bundle(&[patient, &provenance(target, named)]));
             assert_eq!(tally.released, released, "{text}");
         }
     }
