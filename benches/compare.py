@@ -537,15 +537,28 @@ class Reader:
         self.socket.connect((name, int(port)))
         fields = "".join(f"{name}: {value}\r\n" for name, value in target.headers)
         self.socket.sendall(f"GET /{rest} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n".encode())
-        self.received, self.head = 0, b""
+        self.received, self.head, self.tail = 0, b"", b""
 
     def step(self):
         """Reads a piece; false at the end."""
         piece = self.socket.recv(1 << 20)
-        if len(self.head) < 16:
-            self.head += piece[:16]
+        if b"\r\n\r\n" not in self.head:
+            self.head += piece[:8192]
+        self.tail = (self.tail + piece[-5:])[-5:]
         self.received += len(piece)
         return bool(piece)
+
+    def fault(self):
+        """What is wrong with an answer that was read to its end; None for a complete one."""
+        head, end, _ = self.head.partition(b"\r\n\r\n")
+        if not end or b" 200 " not in head:
+            return f"answers {head[:100]!r}"
+        length = re.search(rb"(?im)^content-length: *(\d+)", head)
+        if length and self.received != len(head) + 4 + int(length[1]):
+            return f"sends {self.received} bytes where {length[1].decode()} and a head were announced"
+        if not length and self.tail != b"0\r\n\r\n":
+            return "ends an answer in the middle"
+        return None
 
 
 def in_flight(target, drain_all):
@@ -580,10 +593,8 @@ def in_flight(target, drain_all):
     for reader in readers:
         reader.socket.close()
     finished = readers if drain_all else [first]
-    if any(b" 200 " not in reader.head for reader in finished):
-        raise CannotMeasure(f"{target.name} answers {first.head!r}")
-    if len({reader.received for reader in finished}) > 2:
-        raise CannotMeasure(f"{target.name} sends answers of different lengths")
+    if faults := [fault for fault in map(Reader.fault, finished) if fault]:
+        raise CannotMeasure(f"{target.name} {faults[0]}")
     return (peak - before) / CONNECTIONS, first.received
 
 

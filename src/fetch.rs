@@ -124,7 +124,8 @@ pub struct Ehr {
     credential: Rc<Credential>,
     answers: Arc<AnswerCache>,
     metrics: Arc<Metrics>,
-    user_agent: HeaderValue,
+    /// The fields that every request has.
+    headers: HeaderMap,
 }
 
 impl Ehr {
@@ -137,8 +138,14 @@ impl Ehr {
         metrics: Arc<Metrics>,
     ) -> Self {
         let origin = pool.origin().clone();
-        let user_agent = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
-        Self { pool, origin, base: base.into(), credential: Rc::new(credential), answers, metrics, user_agent }
+        let mut headers = HeaderMap::with_capacity(10);
+        headers.insert(HOST, origin.authority().clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("application/fhir+json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(PREFER, HeaderValue::from_static("handling=strict"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        Self { pool, origin, base: base.into(), credential: Rc::new(credential), answers, metrics, headers }
     }
 
     fn base(&self) -> &str {
@@ -215,12 +222,7 @@ impl Ehr {
         let uri = format!("{}{target}", self.origin.base_path());
         *request.uri_mut() = uri.parse().map_err(|_| FetchError::Pool(PoolError::Protocol))?;
         let headers = request.headers_mut();
-        headers.insert(HOST, self.origin.authority().clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("application/fhir+json"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(USER_AGENT, self.user_agent.clone());
-        headers.insert(PREFER, HeaderValue::from_static("handling=strict"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.clone_from(&self.headers);
         if let Ok(id) = HeaderValue::from_str(&exchange.to_string()) {
             headers.insert(X_REQUEST_ID, id);
         }
@@ -231,6 +233,7 @@ impl Ehr {
             headers.insert(AUTHORIZATION, authorization);
         }
         *request.method_mut() = method;
+        // Exchanges that are as far send together, so that the EHR wakes up once for all of them.
         tokio::task::yield_now().await;
         let answer = self.pool.send(request).await;
         self.metrics.upstream(outcome(&answer));

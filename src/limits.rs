@@ -239,7 +239,7 @@ pub const AUDIT_BATCH: usize = 256;
 /// costs what it costs for one.
 pub const AUDIT_LINGER_FROM: usize = 8;
 /// See [`AUDIT_LINGER_FROM`]: a fraction of what the device takes, and of what an exchange waits for the EHR.
-pub const AUDIT_LINGER: Duration = Duration::from_micros(1000);
+pub const AUDIT_LINGER: Duration = Duration::from_micros(2000);
 /// Size of one segment of the log.
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
 /// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and

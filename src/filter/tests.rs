@@ -483,8 +483,10 @@ fn what_is_contained_leaves_with_its_own_elements() {
         assert_eq!((tally.released, tally.redacted), (1, 1));
         assert_eq!(holding(holder, CONTAINERS, &changed).1.withheld.get(&Withheld::Modifier), Some(&1));
     }
-    let (text, _) = holding("Goal", &CONTAINERS.replace(r#""contained","#, ""), inside);
-    assert!(!text.contains("Practitioner"), "{text}");
+    for listed in ["", r#""contained.name","#] {
+        let (text, _) = holding("Goal", &CONTAINERS.replace(r#""contained","#, listed), inside);
+        assert!(!text.contains("Practitioner"), "{text}");
+    }
 }
 
 #[test]
