@@ -238,8 +238,8 @@ pub const AUDIT_BATCH: usize = 256;
 /// With this many exchanges at work the writer waits [`AUDIT_LINGER`] for company: one `fdatasync` for several records
 /// costs what it costs for one.
 pub const AUDIT_LINGER_FROM: usize = 8;
-/// See [`AUDIT_LINGER_FROM`]: a fraction of what the device takes, and of what an exchange waits for the EHR.
-pub const AUDIT_LINGER: Duration = Duration::from_micros(2000);
+/// See [`AUDIT_LINGER_FROM`]: a fraction of what an exchange waits for the EHR.
+pub const AUDIT_LINGER: Duration = Duration::from_millis(2);
 /// Size of one segment of the log.
 pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
 /// Space written ahead of the log, so that a full disk is known before the EHR is asked: a longest record and

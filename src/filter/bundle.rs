@@ -91,8 +91,9 @@ impl<'q> BundleFilter<'q> {
 
     /// Takes the next bytes of the EHR's answer.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FilterError> {
+        self.held.reserve_exact(bytes.len());
         self.held.extend_from_slice(bytes);
-        self.out.reserve(bytes.len());
+        self.out.reserve_exact(bytes.len());
         let grown = self.tried < limits::STREAM_FRAME_BYTES || self.held.len() >= self.tried.saturating_mul(2);
         if grown || self.held.len() > limits::ENTRY_BYTES {
             self.advance()?;

@@ -550,11 +550,9 @@ fn a_provenance_is_judged_by_its_targets_whatever_brings_it_along() {
     let patient = r#"{"resourceType":"Patient","id":"p1"}"#;
     for parameter in ["agent", "entity"] {
         let asked = format!("Patient?_id=p1&_revinclude=Provenance:{parameter}");
-        for (target, named, released) in [
-            ("Patient/p1", "Patient/p1", 2),
-            ("Observation/of-p2", "Patient/p1", 1),
-            ("Patient/p1", "Patient/p2", 1),
-        ] {
+        for (target, named, released) in
+            [("Patient/p1", "Patient/p1", 2), ("Observation/of-p2", "Patient/p1", 1), ("Patient/p1", "Patient/p2", 1)]
+        {
             let (text, tally) = filtered(&asked, &decision, &bundle(&[patient, &provenance(target, named)]));
             assert_eq!(tally.released, released, "{text}");
         }

@@ -142,15 +142,18 @@ async fn judge_pieces(
         if received > limits::STREAMED_ANSWER_BYTES {
             return Err(FilterError::EntryTooLarge.into());
         }
-        filter.feed(&bytes)?;
-        drop(bytes);
-        if filter.output_len() >= limits::STREAM_FRAME_BYTES {
-            let ready = filter.take_output();
-            closer.so_far().counts = counts(filter.tally());
-            if !sent.send(ready).await {
-                return Err(Fault::Absent);
+        // Small bites: what a stream holds is what it has judged and not yet sent, and it may stand still for long.
+        for bite in bytes.chunks(limits::STREAM_FRAME_BYTES) {
+            filter.feed(bite)?;
+            if filter.output_len() >= limits::STREAM_FRAME_BYTES {
+                let ready = filter.take_output();
+                closer.so_far().counts = counts(filter.tally());
+                if !sent.send(ready).await {
+                    return Err(Fault::Absent);
+                }
             }
         }
+        drop(bytes);
         piece = rest.next().await.map_err(FetchError::from)?;
     }
     Ok(filter.end()?)
