@@ -140,7 +140,7 @@ impl Gateway {
 
     /// One request and its answer.
     async fn exchange(self: Rc<Self>, arrival: Arrival, exchange: ExchangeId, now: Now) -> Answer {
-        let mut trail = Trail::begin(exchange, now, &arrival);
+        let mut trail = Box::new(Trail::begin(exchange, now, &arrival));
         let Ok(room) = self.shared.audit.reserve() else {
             self.shared.metrics.audit_failure();
             return respond::unrecorded(exchange);
@@ -294,10 +294,12 @@ impl Gateway {
         self: Rc<Self>,
         judged: Result<Judged, Fault>,
         room: Reservation,
-        mut trail: Trail,
+        mut trail: Box<Trail>,
     ) -> Answer {
         let released = match judged {
-            Ok(Judged::InPieces(question, head, rest)) => return self.stream(question, head, rest, room, trail).await,
+            Ok(Judged::InPieces(question, head, rest)) => {
+                return Box::pin(self.stream(question, head, rest, room, trail)).await;
+            }
             Ok(Judged::Public(document)) => return self.publish(&document, room, trail).await,
             Ok(Judged::Whole(released)) => released,
             Ok(Judged::Nothing) => searchset::nothing(&trail, &self.shared),
@@ -319,7 +321,7 @@ impl Gateway {
         }
     }
 
-    async fn publish(&self, document: &Document, room: Reservation, mut trail: Trail) -> Answer {
+    async fn publish(&self, document: &Document, room: Reservation, mut trail: Box<Trail>) -> Answer {
         trail.log(200, None, &self.shared.metrics);
         match self.record(room, trail.entry(200, None, Some(document.bytes()))).await {
             Ok(receipt) => respond::document(document, &receipt),
@@ -327,7 +329,7 @@ impl Gateway {
         }
     }
 
-    async fn refuse(&self, fault: Fault, refusal: Refusal, room: Reservation, mut trail: Trail) -> Answer {
+    async fn refuse(&self, fault: Fault, refusal: Refusal, room: Reservation, mut trail: Box<Trail>) -> Answer {
         let status = refusal.status().as_u16();
         trail.log(status, Some((&fault, refusal.label())), &self.shared.metrics);
         match self.record(room, trail.entry(status, Some(refusal.label()), None)).await {
@@ -343,7 +345,7 @@ impl Gateway {
         head: Bytes,
         rest: UpstreamBody,
         room: Reservation,
-        mut trail: Trail,
+        mut trail: Box<Trail>,
     ) -> Answer {
         trail.log(200, None, &self.shared.metrics);
         let Ok(receipt) = self.record(room, trail.entry(200, None, None)).await else { return self.unrecorded(&trail) };
@@ -358,18 +360,18 @@ impl Gateway {
 
     /// A step that panicked released nothing; that it was tried is recorded all the same.
     async fn panicked(&self, exchange: ExchangeId, now: Now) -> Answer {
-        let trail = Trail::bare(exchange, now);
+        let trail = Box::new(Trail::bare(exchange, now));
         match self.shared.audit.reserve() {
             Ok(room) => self.refuse(Fault::Panic, Refusal::internal(), room, trail).await,
             Err(_) => self.unrecorded(&trail),
         }
     }
 
-    async fn record(&self, room: Reservation, entry: Entry) -> Result<Receipt, AuditError> {
+    async fn record(&self, room: Reservation, entry: Box<Entry>) -> Result<Receipt, AuditError> {
         let metrics = &self.shared.metrics;
         metrics.audit_outstanding(self.shared.audit.outstanding());
         let began = Instant::now();
-        let receipt = room.record(entry).await;
+        let receipt = room.record(*entry).await;
         metrics.audit_record(began.elapsed());
         receipt
     }

@@ -100,7 +100,7 @@ pub(super) async fn in_pieces(
     sender: Sender,
     mut closer: Closer,
     shared: &Shared,
-    trail: Trail,
+    trail: Box<Trail>,
 ) {
     let mut sent = Sent { digest: Context::new(&SHA256), sender };
     let mut filter = BundleFilter::new(&question, shared.bases());

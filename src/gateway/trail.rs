@@ -33,7 +33,7 @@ pub(super) struct Trail {
     exchange: ExchangeId,
     now: Now,
     began: Instant,
-    entry: Entry,
+    entry: Box<Entry>,
     client: Option<Client>,
     asked: metrics::Asked,
     search: Option<AskedSearch>,
@@ -55,7 +55,7 @@ impl Trail {
             exchange,
             now,
             began: Instant::now(),
-            entry: Entry::exchange(exchange, now),
+            entry: Box::new(Entry::exchange(exchange, now)),
             client: None,
             asked: metrics::Asked::Unknown,
             search: None,
@@ -156,8 +156,8 @@ impl Trail {
     }
 
     /// The record, with what the client is told. There is one; what is asked for afterwards is empty.
-    pub(super) fn entry(&mut self, status: u16, fault: Option<&'static str>, body: Option<&[u8]>) -> Entry {
-        let mut entry = std::mem::replace(&mut self.entry, Entry::exchange(self.exchange, self.now));
+    pub(super) fn entry(&mut self, status: u16, fault: Option<&'static str>, body: Option<&[u8]>) -> Box<Entry> {
+        let mut entry = std::mem::replace(&mut self.entry, Box::new(Entry::exchange(self.exchange, self.now)));
         let fault = fault.or(self.concealed.then_some("concealed"));
         entry.outcome = Some(Outcome { status, fault: fault.map(ToOwned::to_owned) });
         entry.digest = body.map(|body| hex(digest(&SHA256, body).as_ref()));
