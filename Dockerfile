@@ -14,6 +14,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 COPY policies policies
 COPY src src
+COPY tests/hostile tests/hostile
 RUN cargo build --release --locked --bin portcullis \
  && install -d -o 10001 -g 10001 -m 700 /var/lib/portcullis
 

@@ -101,16 +101,15 @@ class Client:
             sent["Authorization"] = f"Bearer {self.token}"
         sent = {name: value for name, value in sent.items() if value is not None}
         target = path if path.startswith("/") else f"/fhir/{path}"
-        for tries_left in (3, 2, 1, 0):
+        for last_try in (False, True):
             try:
                 self.connection.request(method, target, body, sent)
                 response = self.connection.getresponse()
                 answer = Answer(response.status, response.headers, response.read())
                 break
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-                # Closed while idle; or refused, and closed, while the body was still being sent. Nothing here writes.
                 self.close()
-                if not tries_left:
+                if last_try or method != "GET":
                     raise
                 self.connection = self.gateway.connect(seconds)
         if response.will_close:

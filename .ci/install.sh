@@ -5,7 +5,9 @@ set -euo pipefail
 
 declare -A NEED=( # command -> Debian package
   [javac]=openjdk-17-jdk-headless [mvn]=maven [nginx]=nginx [wrk]=wrk [h2load]=nghttp2-client
+  [slowhttptest]=slowhttptest
   [curl]=curl [jq]=jq [unzip]=unzip [openssl]=openssl [ps]=procps [python3]=python3
+  [g++]=g++
 )
 
 packages=()

@@ -42,6 +42,8 @@ fn entry(now: Now) -> Entry {
             released: 11,
             withheld: BTreeMap::from([("sensitive".to_owned(), 1)]),
             redacted: 22,
+            authorship: BTreeMap::new(),
+            ignored: Vec::new(),
         }),
         patients: vec!["p-1001".to_owned()],
         duration_us: Some(1_812),

@@ -4,12 +4,13 @@
     compare.py                    everything, about seven minutes
     compare.py --quick            fewer and shorter rounds, about ninety seconds
     compare.py --only 4k          one part: 4k, 300k or memory
-    compare.py --skip-gateway     nginx and Envoy alone, to see whether the machine can measure
+    compare.py --skip-gateway     the forwarders alone, to see whether the machine can measure
     compare.py --json FILE        the figures as JSON as well
 
-What is compared. nginx and Envoy forward bytes. The gateway checks a token, decides by the policies of this repository,
+What is compared. nginx and Envoy forward bytes; so does `hyper`, the same HTTP stack as the gateway's with nothing in between
+(benches/forwarder.rs): what it costs is what no change to the gateway can save. The gateway checks a token, decides by the policies of this repository,
 rewrites the search, filters every entry, redacts it, and answers when the audit record is on disk; its answer cache is
-off, so that every request reaches the EHR. All three run with one thread on core 0. wrk with 64 connections and the EHR
+off, so that every request reaches the EHR. All run with one thread on core 0. wrk with 64 connections and the EHR
 (nginx with static files) run on core 1. Rounds go from server to server in turn; ratios are taken within a round, and
 the median of the rounds counts. A round is judged by the processor time of the server's whole process tree per request
 (/proc/*/task/*/schedstat), because it holds where the load, not the server, is the bottleneck. Times are not compared
@@ -20,7 +21,8 @@ Goals (processor time of the peer per request, divided by that of the gateway):
     300 KB searchset, half of it redacted         at least 0.25 of nginx
     memory for each of 64 answers in flight       at most 400 KiB, for bodies of 300 KB, 5 MB and 200 MB
 
-Needs: two cores, nginx, wrk, openssl, Envoy (.ci/install.sh brings all), and a release build (cargo build --release).
+Needs: two cores, nginx, wrk, openssl, Envoy (.ci/install.sh brings all), and release builds (cargo build --release, the same
+with --example forwarder).
 The audit log is written below --work, which must be on a disk.
 
 Status: 0 all goals met, 1 a goal missed, 2 nothing could be measured.
@@ -50,7 +52,7 @@ CACHE = pathlib.Path(os.environ.get("PORTCULLIS_CI_WORK") or pathlib.Path.home()
 SERVER_CORE, LOAD_CORE = 0, 1
 CONNECTIONS = 64
 PATIENT = "p1"
-SEARCH = f"Observation?patient={PATIENT}&category=laboratory&_count=100"
+SEARCH = f"Observation?patient={PATIENT}&category=laboratory"
 MEMORY_BODIES = {"300k": "300 KB", "5m": "5 MB", "200m": "200 MB"}
 MEMORY_GOAL = 400 * 1024
 GOALS = {("4k", "nginx"): 0.40, ("4k", "envoy"): 1.50, ("300k", "nginx"): 0.25}
@@ -319,6 +321,14 @@ class Envoy(Server):
         super().__init__("envoy", work, command, SERVER_CORE, [self.port])
 
 
+class Hyper(Server):
+    """The gateway's own HTTP stack, with nothing between its server and its client."""
+
+    def __init__(self, work, ehr, program):
+        self.port = free_port()
+        super().__init__("hyper", work, [str(program), f"127.0.0.1:{self.port}", f"127.0.0.1:{ehr.port}"], SERVER_CORE, [self.port])
+
+
 class Gateway(Server):
     """`portcullis serve`: token, policies, filter, audit on disk; no answer cache."""
 
@@ -331,6 +341,10 @@ class Gateway(Server):
         (folder / "keys.json").write_text(json.dumps(identity.key_set))
         roster = f"patient,roster,member_id,start,end\n{PATIENT},{contract['roster']},M1,2024-01-01,\n"
         (folder / "roster.csv").write_text(roster)
+        # Without a largest page: the EHR here sends bodies of any size as one.
+        policies = shutil.copytree(options.policies, folder / "policies")
+        release = policies / "portcullis/release.rego"
+        release.write_text(release.read_text().replace('\t"page_cap": contract.page_cap,\n', ""))
         config = folder / "portcullis.toml"
         text = json.dumps  # a JSON text is a TOML text
         config.write_text(
@@ -350,7 +364,7 @@ bytes = 0
 seconds = 0
 
 [policy]
-path = {text(str(options.policies))}
+path = {text(str(policies))}
 facts = ["roster", "coverage", "consent"]
 roster = "roster.csv"
 
@@ -624,12 +638,13 @@ def arguments():
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s, without the 5 MB body")
     parser.add_argument("--only", choices=["4k", "300k", "memory"], action="append", help="may be given twice")
-    parser.add_argument("--skip-gateway", action="store_true", help="nginx and Envoy alone; no goals")
+    parser.add_argument("--skip-gateway", action="store_true", help="the forwarders alone; no goals")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all rounds there")
     parser.add_argument("--rounds", type=int, help="rounds per server (default 7, quick 3)")
     parser.add_argument("--seconds", type=int, help="length of a round (default 6, quick 2)")
     parser.add_argument("--tolerance", type=float, default=0.0, help="share by which a goal may be missed, such as 0.15")
     parser.add_argument("--gateway", type=pathlib.Path, default=target / "release/portcullis", metavar="PROGRAM")
+    parser.add_argument("--forwarder", type=pathlib.Path, default=target / "release/examples/forwarder", metavar="PROGRAM")
     parser.add_argument("--policies", type=pathlib.Path, default=ROOT / "policies", metavar="FOLDER")
     parser.add_argument("--envoy", type=pathlib.Path, default=CACHE / "venv/bin/envoy", metavar="PROGRAM")
     parser.add_argument("--work", type=pathlib.Path, default=CACHE, metavar="FOLDER", help="where state and audit log lie")
@@ -650,6 +665,8 @@ def check_machine(options):
         raise CannotMeasure(f"there is no Envoy at {options.envoy} (.ci/install.sh)")
     if not options.skip_gateway and not options.gateway.exists():
         raise CannotMeasure(f"there is no gateway at {options.gateway}: cargo build --release, or --skip-gateway")
+    if not options.forwarder.exists():
+        raise CannotMeasure(f"there is no forwarder at {options.forwarder}: cargo build --release --example forwarder")
     options.work.mkdir(parents=True, exist_ok=True)
     kind = subprocess.run(["stat", "-f", "-c", "%T", str(options.work)], capture_output=True, text=True).stdout.strip()
     if kind == "tmpfs":
@@ -692,6 +709,10 @@ def run(options, work, cleanup):
             if not options.quick:
                 targets.append(Target("nginx 64k", nginx.server, forwarded(nginx.large_port)))
             targets.append(Target("envoy", envoy, forwarded(envoy.port)))
+            hyper = Hyper(part, ehr, options.forwarder)
+            servers.callback(hyper.stop)
+            if size != "200m":  # it holds what it forwards
+                targets.append(Target("hyper", hyper, forwarded(hyper.port)))
             if identity:
                 gateway = Gateway(part, ehr, size, identity, options)
                 servers.callback(gateway.stop)

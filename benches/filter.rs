@@ -32,7 +32,7 @@ fn filter(question: &Question, bundle: &[u8]) -> (usize, Tally) {
     let mut sent = 0;
     for piece in bundle.chunks(limits::CONNECTION_BUFFER) {
         filter.feed(piece).expect("a searchset that is accepted");
-        if filter.output_len() >= limits::STREAM_FRAME_BYTES {
+        if filter.output_len() >= limits::STREAM_PIECE_BYTES {
             sent += black_box(filter.take_output()).as_bytes().len();
         }
     }

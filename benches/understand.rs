@@ -24,6 +24,7 @@ fn requests(criterion: &mut Criterion) {
     let link = PageLink {
         search: &understood,
         continuation: "?_getpages=1d0a5b8e-0b6f-4f2e-8a55-0f4d6a1b9f10&_getpagesoffset=50&_count=50",
+        passed: 0,
         decision: [7; 16],
         client: "payer-a",
         purpose: "HPAYMT",

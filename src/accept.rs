@@ -4,10 +4,13 @@
 //! one allowed authority, one known method, one normal path below the base and no ambiguous framing; the
 //! body is read afterwards, on demand and within limits.
 //! Guarantees: what later steps read of it is visible ASCII and was sent once. Forwarding headers
-//! (`Forwarded`, `X-Forwarded-*`, `Client-Cert`) are never read. Refuses: see [`AcceptError`]; what hyper
-//! already refused (conflicting lengths, NUL, folded lines, a 101st header) does not come this far.
+//! (`Forwarded`, `X-Forwarded-*`, `Client-Cert`) are never read. Refuses: see [`AcceptError`]. The bytes of HTTP/1 were
+//! read before by [`head`] and [`framing`]; what the rim found there, or that it has no room, arrives as [`Arrival::refused`]
+//! and is refused here like the rest.
 
 mod body;
+pub mod framing;
+pub mod head;
 mod header;
 mod target;
 
@@ -76,6 +79,22 @@ pub enum AcceptError {
     /// The body broke off or its framing was wrong.
     #[error("body broken")]
     BodyBroken,
+    /// The bytes are not HTTP/1.1 as RFC 9112 has it.
+    #[error("http syntax: {0}")]
+    Syntax(&'static str),
+    /// The end of the body is declared in two ways, or in none that can be read.
+    #[error("framing: {0}")]
+    Framing(&'static str),
+    /// The head is larger than [`crate::limits::REQUEST_HEAD_BYTES`], or has more fields than
+    /// [`crate::limits::REQUEST_HEADERS`].
+    #[error("head too large")]
+    HeadTooLarge,
+    /// A version of HTTP that is not spoken here.
+    #[error("http version")]
+    Version,
+    /// More is in flight than one core takes on.
+    #[error("too many requests in flight")]
+    Busy,
 }
 
 /// A request as the listener hands it over: read by hyper, believed by nobody.
@@ -91,6 +110,8 @@ pub struct Arrival {
     pub certificate: Option<Arc<[u8]>>,
     /// True if the request came over TLS.
     pub tls: bool,
+    /// Why the rim goes no further with it. Of a head that could not be read, `parts` holds the method at most.
+    pub refused: Option<AcceptError>,
 }
 
 /// A request body before it is read.
@@ -202,9 +223,12 @@ pub fn accept(
     exchange: ExchangeId,
     now: Now,
 ) -> Result<Accepted, (AcceptError, Traces)> {
-    let Arrival { parts, body, peer, certificate, tls } = arrival;
+    let Arrival { parts, body, peer, certificate, tls, refused } = arrival;
     let method = Method::of(&parts.method);
     let traces = Traces { exchange, now, peer, certificate, method };
+    if let Some(error) = refused {
+        return Err((error, traces));
+    }
     match check(&parts, &body, method, rules, tls) {
         Ok((method, target)) => Ok(Accepted { method, target, headers: parts.headers, body, traces }),
         Err(error) => Err((error, traces)),
@@ -220,6 +244,7 @@ fn check(
 ) -> Result<(Method, target::Target), AcceptError> {
     let method = method.ok_or(AcceptError::MethodNotAllowed)?;
     header::check(&parts.headers)?;
+    header::check_size(parts)?;
     target::check_addressed(parts, &rules.hosts, tls)?;
     let target = target::Target::read(&parts.uri, &rules.base)?;
     if method != Method::Post && (!body.is_empty() || parts.headers.contains_key(http::header::TRANSFER_ENCODING)) {

@@ -5,7 +5,7 @@
 //! exists. Refuses: a [`Reservation`] where the entry that must follow could not be written, so that
 //! nothing is fetched that could not be accounted for.
 //!
-//! The life of an entry: [`Audit::reserve`] before the EHR is asked; [`Reservation::record`] when the answer is
+//! The life of an entry: [`Audit::reserve`] when a request arrives; [`Reservation::note`] before the EHR is asked; [`Reservation::record`] when the answer is
 //! ready; the [`Receipt`] lets it be sent. Where it is sent in pieces, [`Receipt::into_closer`] gives the duty to
 //! record its end. Everything is written by one thread (`append`); its callers only wait, on any runtime.
 //!
@@ -23,10 +23,12 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use append::{Bounds, Durable, Message, Pending, Writer};
+use at_work::AtWork;
 use recover::Opened;
 use slot::{Slot, State};
 
 mod append;
+mod at_work;
 mod chain;
 mod checkpoint;
 mod closing;
@@ -63,12 +65,14 @@ impl Audit {
     fn open_within(dir: &Path, clock: Clock, bounds: Bounds) -> Result<Self, AuditError> {
         let now = clock.now();
         let Opened { lock, notary, head, log, cut } = recover::open(dir, now, bounds)?;
+        let interrupted =
+            at_work::interrupted(dir, now).map_err(|error| AuditError::io("read what was at work", &error))?;
         let recovery = cut.map(|cut| Entry { cut: Some(cut), ..Entry::new(entry::Kind::Recovery, now) });
         let software = Some(env!("CARGO_PKG_VERSION").to_owned());
         let start = Entry { software, ..Entry::new(entry::Kind::Start, now) };
         let state = Arc::new(State::new(bounds.outstanding));
         let mut writer = Writer { log, head, notary, state, clock, _lock: lock };
-        writer.begin(recovery.into_iter().chain([start]).collect())?;
+        writer.begin(recovery.into_iter().chain(interrupted).chain([start]).collect())?;
         Self::start(writer, bounds)
     }
 
@@ -77,11 +81,14 @@ impl Audit {
         let (queue, inbox) = mpsc::sync_channel(bounds.outstanding + 1);
         let state = Arc::clone(&writer.state);
         let clock = writer.clock.clone();
+        let at_work = AtWork::open(writer.log.dir(), bounds.outstanding)
+            .map_err(|error| AuditError::io("note what is at work", &error))?;
         let thread = thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|error| AuditError::io("start the writer", &error))?;
-        Ok(Self { state, desk: Desk { queue, clock }, thread: Arc::new(Mutex::new(Some(thread))) })
+        let desk = Desk { queue, clock, at_work: Arc::new(at_work) };
+        Ok(Self { state, desk, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Promises space for one exchange: its record and its closing.
@@ -118,6 +125,7 @@ impl Audit {
 struct Desk {
     queue: SyncSender<Message>,
     clock: Clock,
+    at_work: Arc<AtWork>,
 }
 
 impl Desk {
@@ -129,7 +137,7 @@ impl Desk {
     }
 }
 
-/// Space promised for one exchange. Whoever wants to ask the EHR must show one. Given back when dropped.
+/// Space promised for one exchange. Given back when dropped.
 #[derive(Debug)]
 #[must_use = "nothing may be fetched without it"]
 pub struct Reservation {
@@ -138,6 +146,16 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Notes that the exchange is at work, so that a crash leaves a trace of it: the log then says that it was interrupted.
+    ///
+    /// # Errors
+    /// [`AuditError::Io`] where the note cannot be written; then nothing may be fetched.
+    pub fn note(&self, entry: &Entry) -> Result<Noted<'_>, AuditError> {
+        let noted = self.desk.at_work.note(self.slot.place(), entry);
+        noted.map_err(|error| AuditError::io("note an exchange", &error))?;
+        Ok(Noted { _room: self })
+    }
+
     /// Records the exchange. The entry is on its way when this returns, also where the future is then
     /// dropped, and durable when the future resolves.
     ///
@@ -152,6 +170,27 @@ impl Reservation {
             Ok(Receipt { seq: head.seq, hash: head.hash, exchange, slot, desk })
         }
     }
+}
+
+/// The proof that an exchange has room in the log and is noted as being at work. Whoever wants to ask the EHR must show one.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted<'r> {
+    _room: &'r Reservation,
+}
+
+/// Space in the log that an exchange holds, from its reservation until its closing is durable. Whoever wants to ask the EHR
+/// for more of an answer must show it.
+pub trait HeldSpace: held::Sealed {}
+
+impl HeldSpace for Reservation {}
+impl HeldSpace for Closer {}
+impl HeldSpace for Noted<'_> {}
+
+mod held {
+    pub trait Sealed {}
+    impl Sealed for super::Reservation {}
+    impl Sealed for super::Closer {}
+    impl Sealed for super::Noted<'_> {}
 }
 
 /// The proof that an exchange is recorded durably. An answer needs one.
@@ -196,6 +235,9 @@ pub enum AuditError {
     /// The checkpoint is missing, malformed or signed by another key.
     #[error("the audit checkpoint is missing or not valid")]
     Checkpoint,
+    /// The record was not durable in time.
+    #[error("the audit log takes too long")]
+    Late,
     /// The log has a fault.
     #[error("the audit log is damaged: {0}")]
     Damaged(verify::Finding),

@@ -15,15 +15,20 @@ use thiserror::Error;
 use crate::config::{Config, Problem};
 use crate::start::StartError;
 
+pub mod attack;
 pub mod audit;
 pub mod certs;
 pub mod check;
 pub mod demo;
 pub mod health;
+pub mod provenance;
 pub mod serve;
+pub mod sign;
+pub mod sources;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod verify;
 
 /// Where the configuration is, unless `--config` says otherwise.
 pub const CONFIG_FILE: &str = "portcullis.toml";
@@ -35,6 +40,9 @@ Examples:
   portcullis check --config portcullis.toml  report every mistake in the configuration at once
   portcullis serve --config portcullis.toml  run the gateway
   portcullis token --client payer-a          print a token for development
+  portcullis attack                          play every attack of a corpus against it, and grade it
+  portcullis verify bundle.json --anchors ca.pem  find out who signed it, and whether it still holds
+  portcullis provenance patient.json         say of every record who answers for it
   curl --cacert certs/ca.pem -H \"Authorization: Bearer $(portcullis token --client payer-a)\" \\
        https://localhost:8443/fhir/Observation?patient=1
 
@@ -60,11 +68,29 @@ enum Command {
     Health(health::Arguments),
     /// Print an access token signed by a development issuer. Never for production.
     Token(token::Arguments),
+    /// Play every attack of a corpus against this gateway, and grade it.
+    Attack(attack::Arguments),
+    /// Sign a Bundle as an organisation.
+    Sign(sign::Arguments),
+    /// Find out whether a resource was signed by whom it names. Exit code 0 for `verified` alone.
+    Verify(verify::Arguments),
     /// Check the audit log, or look into it.
     #[command(subcommand)]
     Audit(Audit),
+    /// Say of every record of a Bundle who answers for it, and why.
+    Provenance(provenance::Arguments),
+    /// Check the registry of sources: whose records may leave, and who may pass them on.
+    #[command(subcommand)]
+    Sources(SourcesCommand),
     /// Make a development authority, certificates and issuer key. Never for production.
     Certs(certs::Arguments),
+}
+
+/// What to do with a registry of sources.
+#[derive(Debug, Subcommand)]
+enum SourcesCommand {
+    /// Report every mistake in a registry at once, or what it amounts to.
+    Check(sources::CheckArguments),
 }
 
 /// What to do with an audit log.
@@ -107,6 +133,8 @@ impl CliError {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// What was to be examined is not there: no signature.
+    Absent,
     /// `EX_CONFIG`
     Config,
     /// Anything that is nobody's mistake in writing.
@@ -117,16 +145,20 @@ pub enum Exit {
     Unusable,
     /// `EX_USAGE`
     Usage,
+    /// Sound as far as it goes, with warnings to be read.
+    Warned,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
+            Exit::Absent => 4.into(),
             Exit::Config => 78.into(),
             Exit::Failed => Self::FAILURE,
             Exit::Ok => Self::SUCCESS,
             Exit::Unusable => 2.into(),
             Exit::Usage => 64.into(),
+            Exit::Warned => 3.into(),
         }
     }
 }
@@ -150,6 +182,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
         Command::Health(arguments) => health::command(&arguments, out),
         Command::Token(arguments) => token::command(&arguments, out),
         Command::Certs(arguments) => certs::command(&arguments, out),
+        Command::Attack(arguments) => attack::command(&arguments, out),
+        Command::Sign(arguments) => sign::command(&arguments, out),
+        Command::Verify(arguments) => return verify::command(&arguments, out),
+        Command::Provenance(arguments) => provenance::command(&arguments, out),
+        Command::Sources(SourcesCommand::Check(arguments)) => sources::check(&arguments, out),
         Command::Audit(Audit::Verify(arguments)) => return audit::verify(&arguments, out),
         Command::Audit(Audit::Show(arguments)) => return audit::show(&arguments.dir, &arguments.filters, out),
     };

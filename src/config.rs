@@ -20,6 +20,7 @@ mod file;
 mod issuer;
 mod load;
 mod raw;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -27,6 +28,7 @@ mod url;
 
 pub use file::{Certificates, File, PrivateKey, Secret, SecretFile};
 pub use raw::Problem;
+pub use sources::{Source, Sources, UpstreamKind, UpstreamParty, Validates};
 pub use url::HttpUrl;
 
 /// Everything that a gateway is told.
@@ -124,6 +126,18 @@ pub struct Upstream {
     pub client: Option<ClientIdentity>,
     /// `bearer_token_file` or `[upstream.client_credentials]`: how the gateway proves who it is.
     pub credential: UpstreamCredential,
+    /// `provenance`: how it is asked for the Provenance of what is searched for. Default `include`.
+    pub provenance: ProvenanceFrom,
+}
+
+/// How the EHR is asked for the Provenance of what it is searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProvenanceFrom {
+    /// `include`: in the same search, by `_revinclude=Provenance:target`.
+    #[default]
+    Include,
+    /// `search`: by a search of its own, `Provenance?target=…`.
+    Search,
 }
 
 /// The gateway's own certificate towards the EHR.
@@ -190,6 +204,9 @@ pub struct Policy {
     pub lookback: Vec<Lookback>,
     /// `roster`: file of the patients each payer may ask about. Required exactly with the fact `roster`.
     pub roster: Option<File>,
+    /// `sources`: file of the organisations whose records the upstream holds. Default: none, and then the EHR is the source of
+    /// all of them.
+    pub sources: Option<PathBuf>,
 }
 
 /// How the policy is evaluated.

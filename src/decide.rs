@@ -21,6 +21,7 @@ mod policy;
 pub mod policy_tests;
 mod roster;
 mod scope;
+mod sensitivity;
 mod syntax;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,14 +33,15 @@ use std::sync::Arc;
 pub use admission::PolicyProblem;
 pub use cache::DecisionCache;
 pub use decision::DecisionError;
-pub use elements::{ElementTree, Elements, Kept};
+pub use elements::{ElementTree, Elements, Kept, Slices};
 pub use facts::{Code, ConsentFact, CoverageFact, Facts, PatientFacts, Provision};
 pub use input::{Caller, LookBack};
-pub use obligations::{Obligations, Patients, Reason, TypeRule};
+pub use obligations::{Obligations, Patients, Reason, TypeRule, Verdicts};
 pub use permit::{DecideError, Denial, Engine, Permit, Revision};
 pub use policy::{EngineSetting, Policies, PolicySet, PolicySettings};
 pub use roster::{Membership, Roster, RosterError};
 pub use scope::ScopeGrant;
+pub use sensitivity::{ComputedLabel, Sensitivity};
 
 use cache::{Key, Outcome};
 use decision::Decided;
@@ -91,7 +93,8 @@ pub fn decide(
     let revision = policies.revision().clone();
     match outcome {
         Outcome::Permitted { obligations, engine } => {
-            Ok(Permit { decision: id, revision, obligations, engine, cached })
+            let registry = policies.registry().cloned();
+            Ok(Permit { decision: id, revision, obligations, engine, cached, registry })
         }
         Outcome::Refused { reasons, conceal } => {
             Err(DecideError::Denied(Denial { decision: id, revision, reasons, conceal }))
@@ -115,7 +118,8 @@ fn evaluate(
         Decided::Permitted(permitted) => permitted,
         Decided::Refused { reasons, conceal } => return Ok(Outcome::Refused { reasons: reasons.into(), conceal }),
     };
-    let bound = scope::bind(permitted, question.caller.scopes, question.interaction, policies.roster(), question.today);
+    let set = policies.holdings();
+    let bound = scope::bind(permitted, question.caller.scopes, question.interaction, &set, question.today);
     match bound {
         Ok(obligations) => Ok(Outcome::Permitted { obligations: Arc::new(obligations), engine: policies.engine() }),
         Err(Unbound::Malformed(fault)) => Err(malformed(fault)),

@@ -1,6 +1,6 @@
 //! Step 6: the EHR's answer.
 //!
-//! Takes: a [`Prepared`] request and a [`Reservation`], the proof that its record has room on disk. Gives:
+//! Takes: a [`Prepared`] request and [`Noted`], the proof that its record has room and a crash leaves a trace. Gives:
 //! [`Fetched`], bytes that nobody has judged yet. Guarantees: nothing but prepared requests and the gateway's own
 //! fact queries goes upstream, with headers of our own, no redirect followed, every wait and size bounded; a cache of
 //! answers sits below the decision, so that a hit is judged like any other. Refuses: answers that are not what FHIR
@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod body;
 pub mod credential;
+mod evidence;
 pub mod facts;
 pub mod pool;
 
@@ -20,16 +21,16 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, USER_AGENT,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use thiserror::Error;
 
-use crate::audit::Reservation;
+use crate::audit::{HeldSpace, Noted};
 use crate::id::ExchangeId;
 use crate::limits;
 use crate::metrics::{self, Metrics};
 use crate::outbound::Origin;
-use crate::rewrite::{Prepared, Question};
+use crate::rewrite::{Onward, Prepared, Question};
 use crate::understand::Interaction;
 use answers::{AnswerCache, CacheKey};
 use body::{UpstreamBody, Whole};
@@ -62,6 +63,9 @@ pub enum FetchError {
     /// The answer is about another resource than the one that was asked for.
     #[error("the ehr answered with another resource")]
     Mismatch,
+    /// The EHR shows nothing of what a fact is in, by the status it said so with.
+    #[error("the ehr answered a fact query with {0}")]
+    Hidden(u16),
     /// A fact about a patient could not be read in full.
     #[error("a fact query was not answered in full")]
     Facts,
@@ -95,8 +99,9 @@ pub struct Keeping {
 /// What the EHR sent.
 #[derive(Debug)]
 pub enum Content {
-    /// It has no such resource.
-    Absent,
+    /// It shows no such resource, and with which status it said so: none (404), deleted (410), or refused to the gateway
+    /// itself (403). Which of them would speak of a record: callers are told the same, the audit record has the status.
+    Absent(u16),
     /// The whole answer.
     Whole(Bytes),
     /// The beginning of an answer that is too large to hold, and the rest of it.
@@ -157,7 +162,7 @@ impl Ehr {
         &self,
         prepared: Prepared,
         look: Option<Look>,
-        _room: &Reservation,
+        _noted: Noted<'_>,
         exchange: ExchangeId,
     ) -> Result<Fetched, FetchError> {
         let single = matches!(prepared.question().interaction(), Interaction::Read(_));
@@ -169,22 +174,39 @@ impl Ehr {
             return Ok(Fetched { question, content: Content::Whole(bytes), from: Source::Cache, keeping: None });
         }
         let content = match look.filter(|look| single && look.is_fresh && *look.target == *prepared.target()) {
-            Some(look) => look.found.map_or(Content::Absent, Content::Whole),
-            None => self.ask_prepared(&prepared, single, exchange).await?,
+            Some(look) => look.found.map_or_else(Content::Absent, Content::Whole),
+            None => self.ask_for(prepared.target(), prepared.form().cloned(), single, exchange).await?,
         };
         let keeping = Some(Keeping { key, life: keep });
         Ok(Fetched { question: prepared.into_question(), content, from: Source::Ehr, keeping })
     }
 
-    async fn ask_prepared(
+    /// Asks for a further page of an answer that is being judged, or finds it in the cache.
+    pub async fn follow(
         &self,
-        prepared: &Prepared,
+        onward: &Onward,
+        _space: &impl HeldSpace,
+        exchange: ExchangeId,
+    ) -> Result<(Content, Option<Keeping>), FetchError> {
+        let life = self.answers.keep(onward.resource_type(), onward.keep());
+        let key = CacheKey::of(onward.target(), None);
+        if let Some(bytes) = self.answers.find(&key, life) {
+            return Ok((Content::Whole(bytes), None));
+        }
+        let content = self.ask_for(onward.target(), None, false, exchange).await?;
+        Ok((content, Some(Keeping { key, life })))
+    }
+
+    async fn ask_for(
+        &self,
+        target: &str,
+        form: Option<Bytes>,
         single: bool,
         exchange: ExchangeId,
     ) -> Result<Content, FetchError> {
-        let answer = self.send(prepared.target(), prepared.form().cloned(), exchange).await?;
-        if single && matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-            return Ok(Content::Absent);
+        let answer = self.send(target, form, exchange).await?;
+        if single && shows_nothing(answer.status) {
+            return Ok(Content::Absent(answer.status.as_u16()));
         }
         let limit = if single { limits::RESOURCE_BYTES } else { limits::WHOLE_ANSWER_BYTES };
         match checked(answer)?.whole(limit).await? {
@@ -199,43 +221,44 @@ impl Ehr {
         self.answers.keep_for(keeping.key, answer, keeping.life);
     }
 
-    /// A query of the gateway's own: facts, the EHR's capabilities. `None` where the EHR has nothing of the name.
-    async fn ask(&self, target: &str, limit: usize, exchange: ExchangeId) -> Result<Option<Bytes>, FetchError> {
+    /// A query of the gateway's own: facts, the EHR's capabilities. Gives the status where the EHR shows nothing there.
+    async fn ask(&self, target: &str, limit: usize, exchange: ExchangeId) -> Result<Result<Bytes, u16>, FetchError> {
         let answer = self.send(target, None, exchange).await?;
-        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-            return Ok(None);
+        if shows_nothing(answer.status) {
+            return Ok(Err(answer.status.as_u16()));
         }
         match checked(answer)?.whole(limit).await? {
-            Whole::Complete(bytes) => Ok(Some(bytes)),
+            Whole::Complete(bytes) => Ok(Ok(bytes)),
             Whole::Larger { .. } => Err(FetchError::TooLarge),
         }
     }
 
     /// The EHR's CapabilityStatement.
     pub async fn capabilities(&self, exchange: ExchangeId) -> Result<Bytes, FetchError> {
-        self.ask("/metadata", 2 * limits::RESOURCE_BYTES, exchange).await?.ok_or(FetchError::Status(404))
+        self.ask("/metadata", 2 * limits::RESOURCE_BYTES, exchange).await?.map_err(FetchError::Status)
     }
 
     async fn send(&self, target: &str, form: Option<Bytes>, exchange: ExchangeId) -> Result<Answer, FetchError> {
-        let method = if form.is_some() { Method::POST } else { Method::GET };
-        let mut request = Request::new(Full::new(form.unwrap_or_default()));
         let uri = format!("{}{target}", self.origin.base_path());
-        *request.uri_mut() = uri.parse().map_err(|_| FetchError::Pool(PoolError::Protocol))?;
-        let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
-        if let Ok(id) = HeaderValue::from_str(&exchange.to_string()) {
-            headers.insert(X_REQUEST_ID, id);
-        }
-        if method == Method::POST {
-            headers.insert(CONTENT_TYPE, FORM);
-        }
-        if let Some(authorization) = self.credential.authorization().await? {
-            headers.insert(AUTHORIZATION, authorization);
-        }
-        *request.method_mut() = method;
+        let uri: Uri = uri.parse().map_err(|_| FetchError::Pool(PoolError::Protocol))?;
+        let id = HeaderValue::from_str(&exchange.to_string()).ok();
+        let authorization = self.credential.authorization().await?;
+        let write = || {
+            let mut request = Request::new(Full::new(form.clone().unwrap_or_default()));
+            *request.uri_mut() = uri.clone();
+            let headers = request.headers_mut();
+            headers.clone_from(&self.headers);
+            headers.extend(id.clone().map(|id| (X_REQUEST_ID, id)));
+            headers.extend(authorization.clone().map(|authorization| (AUTHORIZATION, authorization)));
+            if form.is_some() {
+                headers.insert(CONTENT_TYPE, FORM);
+                *request.method_mut() = Method::POST;
+            }
+            request
+        };
         // Exchanges that are as far send together, so that the EHR wakes up once for all of them.
         tokio::task::yield_now().await;
-        let answer = self.pool.send(request).await;
+        let answer = self.pool.send(write).await;
         self.metrics.upstream(outcome(&answer));
         Ok(answer?)
     }
@@ -251,6 +274,12 @@ fn outcome(answer: &Result<Answer, PoolError>) -> metrics::Upstream {
         Err(PoolError::Busy) => metrics::Upstream::Busy,
         Err(PoolError::Truncated | PoolError::Protocol) => metrics::Upstream::Broken,
     }
+}
+
+/// Whether a status says that there is nothing to be had at an address. 401 does not: then the gateway's own credential is
+/// at fault, whatever was asked for.
+fn shows_nothing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 /// The body of an answer that is 200, JSON and not encoded.

@@ -5,18 +5,32 @@
 //! request, on its own content; nothing the EHR says about itself is believed (`search.mode`, `total`, links).
 //! Refuses: answers that are not what was asked for. No I/O.
 
+mod attribution;
 mod bundle;
+mod closure;
+mod content;
 mod explain;
+mod honesty;
 mod judge;
+mod labels;
+mod order;
+mod outline;
 mod redact;
+mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use thiserror::Error;
 
-pub use bundle::{BundleFilter, empty_searchset};
+pub use attribution::Attribution;
+pub use bundle::{BundleFilter, empty_searchset, searchset};
+pub use closure::ContentLinks;
+pub use content::{Attached, content, offers};
 pub use explain::{Judged, explain};
 pub use tally::{Tally, Withheld};
 
@@ -35,6 +49,9 @@ pub enum FilterError {
     /// Not the resource or the searchset that was asked for.
     #[error("the answer is not what was asked for")]
     Mismatch,
+    /// Goes on in a place that is not the EHR's, or where it has been before.
+    #[error("the answer goes on where it cannot be followed")]
+    Astray,
     /// Ends early.
     #[error("the answer ends before it is complete")]
     Truncated,
@@ -93,13 +110,43 @@ impl Filtered {
     }
 }
 
-/// Judges the one resource that a read fetched.
+/// Judges the one resource that a read fetched. No link leads to the content of a document.
 pub fn read(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<Filtered, FilterError> {
+    judged(bytes, question, Judge::new(question, bases, None))
+}
+
+/// Judges the one resource that a read fetched; `links` lead to the content of a document, and `attribution` tells who is
+/// responsible for it. Without it, nothing leaves of which that is asked.
+pub fn read_linking(
+    bytes: &[u8],
+    question: &Question,
+    bases: Bases<'_>,
+    links: &dyn ContentLinks,
+    attribution: Option<Arc<Attribution>>,
+) -> Result<Filtered, FilterError> {
+    let mut judge = Judge::new(question, bases, Some(links));
+    judge.attribute(attribution);
+    judged(bytes, question, judge)
+}
+
+/// The resources of an answer of which nothing but the authorship is still to be judged.
+pub fn unattributed(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<HashSet<Reference>, FilterError> {
+    if let Interaction::Read(asked) = question.interaction() {
+        let judged = read(bytes, question, bases)?;
+        let own = Reference { resource_type: asked.resource_type(), id: asked.id().clone() };
+        let is_left = judged.body().is_some() || judged.tally().withheld.contains_key(&Withheld::Authorship);
+        return Ok(is_left.then_some(own).into_iter().collect());
+    }
+    let judged = explain(bytes, question, bases)?.into_iter();
+    let left = judged.filter(|one| one.withheld.is_none_or(|reason| reason == Withheld::Authorship));
+    Ok(left.filter_map(|one| one.resource).collect())
+}
+
+fn judged(bytes: &[u8], question: &Question, mut judge: Judge<'_>) -> Result<Filtered, FilterError> {
     let Interaction::Read(asked) = question.interaction() else { return Err(FilterError::Mismatch) };
     let mut tape = Tape::new();
     let resource = tape.read(bytes)?.root();
     let mut tally = Tally::default();
-    let mut judge = Judge::new(question, bases);
     let identity = judge.identity(resource).ok_or(FilterError::Mismatch)?;
     if identity != (Reference { resource_type: asked.resource_type(), id: asked.id().clone() }) {
         return Err(FilterError::Mismatch);
@@ -110,9 +157,13 @@ pub fn read(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<Filte
             let mut body = Vec::with_capacity(bytes.len());
             redact::write(resource, &release, &judge, &mut body, &mut tally);
             tally.release(&release.patients);
+            tally.judge(release.authorship);
             Some(Released(body))
         }
         Verdict::Withhold(reason) => {
+            if reason == Withheld::Authorship {
+                tally.judge(judge.authorship(identity.resource_type, resource));
+            }
             tally.withhold(reason);
             None
         }

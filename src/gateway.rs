@@ -7,7 +7,16 @@
 //! Guarantees: nothing is answered without a durable record, and once the head of a request is read its exchange runs
 //! to its record whether or not the client stays. Refuses: by [`crate::respond::refusal`], one table.
 
+mod attribution;
+mod batch;
+mod conditional;
+mod content;
+mod crowd;
+mod ending;
+mod everything;
 mod measure;
+mod pages;
+mod patients;
 mod public;
 mod searchset;
 mod trail;
@@ -18,24 +27,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH};
 
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
-use crate::audit::{Audit, AuditError, Entry, Receipt, Reservation};
+use crate::audit::{Audit, Reservation};
 use crate::clock::{Clock, Now};
-use crate::decide::{Caller, DecisionCache, LookBack, Policies, ScopeGrant, check_scopes, decide};
-use crate::fetch::body::UpstreamBody;
-use crate::fetch::facts::{FactSource, Look};
-use crate::fetch::{Content, Ehr, Source};
+use crate::decide::{
+    Caller, DecideError, DecisionCache, Facts, LookBack, Permit, Policies, PolicySet, ScopeGrant, check_scopes, decide,
+};
+use crate::fetch::facts::FactSource;
+use crate::fetch::{Content, Ehr, FetchError, Source};
 use crate::fhir::name::Id;
-use crate::fhir::reference::Reference;
-use crate::fhir::search::Operand;
-use crate::fhir::subject;
-use crate::filter::{self, Bases, Released};
+use crate::filter::{self, Attached, Attribution, Bases, Released};
 use crate::id::{DecisionId, ExchangeId, Token128};
 use crate::identify::{Client, Grant, Identities, Permission, Presented};
 use crate::limits;
@@ -45,10 +51,12 @@ use crate::publish::Document;
 use crate::respond::body::Body;
 use crate::respond::refusal::{Fault, Refusal};
 use crate::respond::{self, Answer};
-use crate::rewrite::{Question, rewrite};
+use crate::rewrite::{ProvenanceFrom, Question, rewrite};
 use crate::understand::{self, Asked, Interaction, PageKey, Setting, UnderstandError, understand};
+use content::Links;
 use trail::Trail;
 
+pub use crowd::Crowd;
 pub use public::PublicDocuments;
 pub use witness::Witness;
 
@@ -67,6 +75,8 @@ pub struct Shared {
     pub lookback: LookBack,
     /// Facts that policies are given.
     pub facts: FactSource,
+    /// How much each client has at work.
+    pub crowd: Crowd,
     /// The log.
     pub audit: Audit,
     /// The key of page links.
@@ -75,6 +85,8 @@ pub struct Shared {
     pub base: Box<str>,
     /// The EHR's base URL, without a slash at the end.
     pub ehr_base: Box<str>,
+    /// How the EHR is asked for Provenance.
+    pub provenance: ProvenanceFrom,
     /// Documents that need no token.
     pub public: PublicDocuments,
     /// Time.
@@ -105,10 +117,16 @@ enum Judged {
     Public(Document),
     /// One resource, or the whole of a searchset.
     Whole(Released),
-    /// A searchset to be judged while it is sent: its beginning and the rest.
-    InPieces(Question, Bytes, UpstreamBody),
+    /// The content of a document.
+    Attached(Attached),
+    /// A searchset that takes more than one piece: several pages of the EHR, or more than can be held.
+    InPieces(Question, pages::Piece),
     /// A search that finds nothing, or must look so.
     Nothing,
+    /// Several requests, none of them judged yet.
+    Batch(Vec<batch::Entry>),
+    /// All about one patient, none of it judged yet.
+    Everything(everything::Plan),
 }
 
 impl Handler for Gateway {
@@ -119,14 +137,14 @@ impl Handler for Gateway {
         let Some(exchange) = Token128::random().map(ExchangeId) else {
             return respond::unrecorded(ExchangeId(Token128::from_bytes([0; 16]))).into_http();
         };
-        let mut attempt = std::pin::pin!(Rc::clone(&self).exchange(arrival, exchange, now));
+        let mut attempt = std::pin::pin!(Rc::clone(&self).exchange(arrival, exchange, now, None));
         let attempted = poll_fn(|context| {
             let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(context)));
             polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
         });
         let answer = match attempted.await {
             Some(answer) => answer,
-            None => self.panicked(exchange, now).await,
+            None => Box::pin(self.panicked(exchange, now)).await,
         };
         answer.into_http()
     }
@@ -138,18 +156,29 @@ impl Gateway {
         Self { shared, ehr }
     }
 
-    /// One request and its answer.
-    async fn exchange(self: Rc<Self>, arrival: Arrival, exchange: ExchangeId, now: Now) -> Answer {
-        let mut trail = Box::new(Trail::begin(exchange, now, &arrival));
+    /// One request and its answer; `batch` is the exchange that it is an entry of.
+    async fn exchange(
+        self: Rc<Self>,
+        arrival: Arrival,
+        exchange: ExchangeId,
+        now: Now,
+        batch: Option<ExchangeId>,
+    ) -> Answer {
+        let mut trail = Box::new(Trail::begin(exchange, now, &arrival, batch));
         let Ok(room) = self.shared.audit.reserve() else {
             self.shared.metrics.audit_failure();
             return respond::unrecorded(exchange);
         };
+        let envelope = batch::Envelope::of(&arrival, &self.shared).map(Box::new);
         let judged = match accept(arrival, &self.shared.rules, exchange, now) {
             Ok(accepted) => self.judge(accepted, &room, &mut trail).await,
             Err((error, _)) => Err(Fault::from(error)),
         };
-        self.record_and_respond(judged, room, trail).await
+        match (judged, envelope) {
+            (Ok(Judged::Batch(entries)), Some(envelope)) => self.batch(entries, *envelope, room, trail).await,
+            (Ok(Judged::Everything(plan)), Some(envelope)) => self.everything(plan, *envelope, room, trail).await,
+            (judged, _) => self.record_and_respond(judged, room, trail).await,
+        }
     }
 
     /// The steps from the client to what may leave.
@@ -158,40 +187,44 @@ impl Gateway {
             return Ok(Judged::Public(document));
         }
         let client = self.identify(&accepted, trail).await?;
+        trail.takes(self.shared.crowd.enter(client.id()).ok_or(Fault::Crowded)?);
+        if accepted.method() == Method::Post && accepted.segments().next().is_none() {
+            trail.batch();
+            return Box::pin(batch::entries(&mut accepted)).await.map(Judged::Batch);
+        }
+        if accepted.segments().last() == Some("$everything")
+            && let Some(asked) = Box::pin(everything::asked(&mut accepted, trail)).await?
+        {
+            return Box::pin(self.plan(asked, &client, room, trail)).await.map(Judged::Everything);
+        }
         let interaction = self.understand(&mut accepted, &client, trail).await?;
         let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
         let scopes: Vec<ScopeGrant<'_>> = client.scopes().grants().iter().map(scope_grant).collect();
         check_scopes(&scopes, &interaction, decision)?;
-        let Some((patients, look)) = self.patients_of(&interaction, room, trail).await? else {
+        let policies = self.shared.policies.current();
+        content::check_revision(&interaction, &policies)?;
+        let noted = trail.note(room)?;
+        let Some((patients, look)) = self.patients_of(&interaction, noted, trail).await? else {
             return Ok(Judged::Nothing);
         };
-        let policies = self.shared.policies.current();
-        let facts = self.ehr.facts(&self.shared.facts, policies.roster(), &patients, room, trail.exchange()).await?;
+        let source = &self.shared.facts;
+        let (facts, hidden) = self.ehr.facts(source, policies.roster(), &patients, noted, trail.exchange()).await?;
+        if let Some(status) = hidden {
+            trail.hidden(status);
+        }
         let shared = &self.shared;
-        let caller = Caller {
-            id: client.id(),
-            organization: client.organization(),
-            purpose: client.purpose().code(),
-            scopes: &scopes,
-            attributes: client.attributes(),
-        };
-        let permit = decide(
-            &policies,
-            &shared.decisions,
-            &caller,
-            &interaction,
-            &patients,
-            &facts,
-            &shared.lookback,
-            trail.now(),
-            decision,
-        );
+        let permit = self.decide(&policies, &client, &scopes, &interaction, &patients, &facts, trail.now(), decision);
         measure::decision(&shared.metrics, permit.as_ref(), policies.engine());
         let permit = permit?;
         trail.permitted(&permit);
+        if hidden.is_some() {
+            return if trail.search().is_some() { Ok(Judged::Nothing) } else { Err(Fault::Absent) };
+        }
         let prepared = rewrite(interaction, permit, &patients).map_err(|error| Fault::Rewrite { error, decision })?;
+        let prepared = prepared.with_provenance(shared.provenance);
         trail.prepared(&prepared);
-        let fetched = self.ehr.fetch(prepared, look, room, trail.exchange()).await?;
+        content::check_release(prepared.question())?;
+        let fetched = self.ehr.fetch(prepared, look, noted, trail.exchange()).await?;
         trail.fetched(fetched.from());
         shared.metrics.cache(if fetched.from() == Source::Cache { metrics::Cache::Hit } else { metrics::Cache::Miss });
         let (question, content, keeping) = fetched.into_parts();
@@ -199,19 +232,61 @@ impl Gateway {
             witness.asked(trail.exchange(), &question, shared.bases());
         }
         match content {
-            Content::Absent => Err(Fault::Absent),
-            Content::Streamed(head, mut rest) => {
-                let head = searchset::beginning(&question, head, &mut rest, shared).await?;
-                Ok(Judged::InPieces(question, head, rest))
+            Content::Absent(status) => {
+                trail.hidden(status);
+                Err(Fault::Absent)
+            }
+            Content::Whole(..) | Content::Streamed(..) if is_gathered(&question, &content) => {
+                Ok(Judged::InPieces(question, pages::Piece { content, keeping }))
+            }
+            Content::Streamed(..) => Err(FetchError::TooLarge.into()),
+            Content::Whole(bytes) if asks_for_content(&question) => {
+                Box::pin(self.content(question, bytes, keeping, noted, trail)).await
             }
             Content::Whole(bytes) => {
-                let judged = self.filter(&question, &bytes, trail);
-                if let Some(keeping) = keeping.filter(|_| matches!(judged, Ok(_) | Err(Fault::Absent))) {
+                let attribution = self.attribution(&question, &bytes, &noted, trail.exchange(), trail.now()).await?;
+                let judged = self.filter(&question, &bytes, attribution, trail);
+                if matches!(judged, Ok(None)) {
+                    let content = Content::Whole(bytes);
+                    return Ok(Judged::InPieces(question, pages::Piece { content, keeping }));
+                }
+                // What is withheld is asked for anew each time, as what is not there is: the time taken tells nothing.
+                if let Some(keeping) = keeping.filter(|_| judged.is_ok()) {
                     self.ehr.keep(keeping, &bytes);
                 }
-                judged
+                judged?.map(Judged::Whole).ok_or(Fault::Absent)
             }
         }
+    }
+
+    /// What the policies say to an interaction of a client.
+    #[expect(clippy::too_many_arguments, reason = "a decision depends on all of these and on nothing else")]
+    fn decide(
+        &self,
+        policies: &PolicySet,
+        client: &Client,
+        scopes: &[ScopeGrant<'_>],
+        interaction: &Interaction,
+        patients: &[Id],
+        facts: &Facts,
+        now: Now,
+        decision: DecisionId,
+    ) -> Result<Permit, DecideError> {
+        let caller = Caller {
+            id: client.id(),
+            organization: client.organization(),
+            purpose: client.purpose().code(),
+            scopes,
+            attributes: client.attributes(),
+        };
+        let (cache, lookback) = (&self.shared.decisions, &self.shared.lookback);
+        decide(policies, cache, &caller, interaction, patients, facts, lookback, now, decision)
+    }
+
+    /// What surrounds a client's request; `bases` mean this server.
+    fn setting<'a>(&'a self, bases: &'a [&'a str], client: &'a Client, now: Now) -> Setting<'a> {
+        let (pages, purpose) = (&self.shared.pages, client.purpose().code());
+        Setting { bases, pages, client: client.id(), purpose, now }
     }
 
     async fn identify(&self, accepted: &Accepted, trail: &mut Trail) -> Result<Client, Fault> {
@@ -229,64 +304,50 @@ impl Gateway {
         client: &Client,
         trail: &mut Trail,
     ) -> Result<Interaction, Fault> {
-        if !understand::accepts_json(joined(accepted.header_values(&ACCEPT)).as_deref()) {
-            return Err(UnderstandError::Format.into());
+        let wants_content = accepted.segments().next() == Some("_content");
+        if wants_content && trail.is_entry() {
+            // What stands in a batch is JSON, and content is whatever it is.
+            return Err(UnderstandError::ContentLink.into());
+        }
+        if !wants_content {
+            takes_json(accepted)?;
         }
         let form = match accepted.method() {
-            Method::Post if accepted.segments().last() == Some("_search") => Some(form_of(accepted).await?),
+            Method::Post if accepted.segments().last() == Some("_search") => Some(Box::pin(form_of(accepted)).await?),
             // Whatever else is posted is refused by its name; what it says is not looked at.
             Method::Post => Some(Bytes::new()),
             Method::Get | Method::Head => None,
         };
         let path: Vec<&str> = accepted.segments().collect();
-        let setting = Setting {
-            bases: &[&self.shared.base],
-            pages: &self.shared.pages,
-            client: client.id(),
-            purpose: client.purpose().code(),
-            now: accepted.now(),
-        };
         let asked = Asked { post: form.is_some(), path: &path, query: accepted.query(), form: form.as_deref() };
-        let interaction = understand(asked, setting)?;
+        let bases = [&*self.shared.base];
+        let interaction = understand(asked, self.setting(&bases, client, accepted.now()))?;
         trail.understood(&interaction);
+        trail.expects(joined(accepted.header_values(&IF_NONE_MATCH)));
         Ok(interaction)
     }
 
-    /// The patients that a request is about: named in a search, or the owners of the resource that is to be read,
-    /// which is then looked up. `None` where a search names patients in ways that exclude each other.
-    async fn patients_of(
+    /// Filters an answer that is held whole; `None` where that is not all of it.
+    fn filter(
         &self,
-        interaction: &Interaction,
-        room: &Reservation,
-        trail: &Trail,
-    ) -> Result<Option<(Vec<Id>, Option<Look>)>, Fault> {
-        let resource_type = interaction.resource_type();
-        match interaction {
-            Interaction::Read(read) if resource_type.as_str() == "Patient" => Ok(Some((vec![read.id().clone()], None))),
-            Interaction::Read(_) if subject::parameter(resource_type).is_none() => Ok(Some((Vec::new(), None))),
-            Interaction::Read(read) => {
-                let resource = Reference { resource_type, id: read.id().clone() };
-                let look = self.ehr.look_up(&resource, room, trail.exchange()).await?;
-                Ok(Some((look.owners().to_vec(), Some(look))))
-            }
-            Interaction::Search(_) | Interaction::Page(_) => {
-                Ok(named_patients(interaction)?.map(|patients| (patients, None)))
-            }
-        }
-    }
-
-    fn filter(&self, question: &Question, bytes: &[u8], trail: &mut Trail) -> Result<Judged, Fault> {
-        let bases = self.shared.bases();
-        if let Interaction::Read(_) = question.interaction() {
-            let filtered = filter::read(bytes, question, bases)?;
-            trail.filtered(filtered.tally());
-            measure::resources(&self.shared.metrics, filtered.tally());
-            return filtered.into_body().map(Judged::Whole).ok_or(Fault::Absent);
-        }
-        let (body, tally) = searchset::whole(question, bytes, &self.shared, trail)?;
+        question: &Question,
+        bytes: &[u8],
+        attribution: Option<Arc<Attribution>>,
+        trail: &mut Trail,
+    ) -> Result<Option<Released>, Fault> {
+        let shared = &self.shared;
+        let (body, tally) = if let Interaction::Read(_) = question.interaction() {
+            let links = Links::of(question, shared, trail);
+            let filtered = filter::read_linking(bytes, question, shared.bases(), &links, attribution)?;
+            let tally = filtered.tally().clone();
+            (filtered.into_body(), tally)
+        } else {
+            let Some((body, tally)) = searchset::whole(question, bytes, shared, trail)? else { return Ok(None) };
+            (Some(body), tally)
+        };
         trail.filtered(&tally);
-        measure::resources(&self.shared.metrics, &tally);
-        Ok(Judged::Whole(body))
+        measure::resources(&shared.metrics, &tally);
+        body.map(Some).ok_or(Fault::Absent)
     }
 
     /// Makes the record durable; only then is there an answer.
@@ -297,11 +358,14 @@ impl Gateway {
         mut trail: Box<Trail>,
     ) -> Answer {
         let released = match judged {
-            Ok(Judged::InPieces(question, head, rest)) => {
-                return Box::pin(self.stream(question, head, rest, room, trail)).await;
-            }
+            Ok(Judged::InPieces(question, first)) => return Box::pin(self.gather(question, first, room, trail)).await,
             Ok(Judged::Public(document)) => return self.publish(&document, room, trail).await,
+            Ok(Judged::Attached(attached)) => return self.attach(attached, room, trail).await,
             Ok(Judged::Whole(released)) => released,
+            // Neither comes without the head of the request.
+            Ok(Judged::Batch(_) | Judged::Everything(_)) => {
+                return self.refuse(Fault::Panic, Refusal::internal(), room, trail).await;
+            }
             Ok(Judged::Nothing) => searchset::nothing(&trail, &self.shared),
             Err(fault) => {
                 trail.refused(&fault, self.shared.policies.current().revision().as_str());
@@ -314,72 +378,23 @@ impl Gateway {
                 }
             }
         };
-        trail.log(200, None, &self.shared.metrics);
-        match self.record(room, trail.entry(200, None, Some(released.as_bytes()))).await {
-            Ok(receipt) => respond::released(released, &receipt),
-            Err(_) => self.unrecorded(&trail),
-        }
+        self.release(released, room, trail).await
     }
+}
 
-    async fn publish(&self, document: &Document, room: Reservation, mut trail: Box<Trail>) -> Answer {
-        trail.log(200, None, &self.shared.metrics);
-        match self.record(room, trail.entry(200, None, Some(document.bytes()))).await {
-            Ok(receipt) => respond::document(document, &receipt),
-            Err(_) => self.unrecorded(&trail),
-        }
-    }
+/// Whether a searchset takes more than one look: because it is streamed, or because evidence goes with each of its pages.
+fn is_gathered(question: &Question, content: &Content) -> bool {
+    let is_search = !matches!(question.interaction(), Interaction::Read(_));
+    is_search && (matches!(content, Content::Streamed(..)) || question.asks_authorship())
+}
 
-    async fn refuse(&self, fault: Fault, refusal: Refusal, room: Reservation, mut trail: Box<Trail>) -> Answer {
-        let status = refusal.status().as_u16();
-        trail.log(status, Some((&fault, refusal.label())), &self.shared.metrics);
-        match self.record(room, trail.entry(status, Some(refusal.label()), None)).await {
-            Ok(receipt) => respond::refused(&refusal, &receipt),
-            Err(_) => self.unrecorded(&trail),
-        }
-    }
+fn asks_for_content(question: &Question) -> bool {
+    matches!(question.interaction(), Interaction::Read(read) if read.content().is_some())
+}
 
-    /// Records the beginning, then sends what may leave as it is judged; the end gets a record of its own.
-    async fn stream(
-        &self,
-        question: Question,
-        head: Bytes,
-        rest: UpstreamBody,
-        room: Reservation,
-        mut trail: Box<Trail>,
-    ) -> Answer {
-        trail.log(200, None, &self.shared.metrics);
-        let Ok(receipt) = self.record(room, trail.entry(200, None, None)).await else { return self.unrecorded(&trail) };
-        let (answer, sender) = respond::streamed(&receipt);
-        let closer = receipt.into_closer();
-        let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_local(async move {
-            searchset::in_pieces(question, head, rest, sender, closer, &shared, trail).await;
-        });
-        answer
-    }
-
-    /// A step that panicked released nothing; that it was tried is recorded all the same.
-    async fn panicked(&self, exchange: ExchangeId, now: Now) -> Answer {
-        let trail = Box::new(Trail::bare(exchange, now));
-        match self.shared.audit.reserve() {
-            Ok(room) => self.refuse(Fault::Panic, Refusal::internal(), room, trail).await,
-            Err(_) => self.unrecorded(&trail),
-        }
-    }
-
-    async fn record(&self, room: Reservation, entry: Box<Entry>) -> Result<Receipt, AuditError> {
-        let metrics = &self.shared.metrics;
-        metrics.audit_outstanding(self.shared.audit.outstanding());
-        let began = Instant::now();
-        let receipt = room.record(*entry).await;
-        metrics.audit_record(began.elapsed());
-        receipt
-    }
-
-    fn unrecorded(&self, trail: &Trail) -> Answer {
-        self.shared.metrics.audit_failure();
-        respond::unrecorded(trail.exchange())
-    }
+fn takes_json(accepted: &Accepted) -> Result<(), UnderstandError> {
+    let accept = joined(accepted.header_values(&ACCEPT));
+    if understand::accepts_json(accept.as_deref()) { Ok(()) } else { Err(UnderstandError::Format) }
 }
 
 /// A scope, as decisions take it.
@@ -389,42 +404,6 @@ fn scope_grant(grant: &Grant) -> ScopeGrant<'_> {
         read: grant.permissions().has(Permission::Read),
         search: grant.permissions().has(Permission::Search),
         constraint: grant.constraint(),
-    }
-}
-
-/// The patients that a search names; several parameters that do narrow each other.
-fn named_patients(interaction: &Interaction) -> Result<Option<Vec<Id>>, Fault> {
-    let Some(search) = interaction.search() else { return Ok(None) };
-    let rule = subject::parameter(search.resource_type())
-        .and_then(|name| crate::fhir::search::lookup(search.resource_type(), name));
-    let mut named: Option<Vec<Id>> = None;
-    for criterion in search.criteria() {
-        if criterion.modifier().is_some_and(|modifier| modifier == crate::fhir::search::Modifier::Not)
-            || rule.is_none_or(|rule| rule.paths != criterion.definition().paths)
-        {
-            continue;
-        }
-        let ids: Vec<Id> = criterion.operands().iter().filter_map(patient_of).collect();
-        named = Some(match named {
-            None => ids,
-            Some(known) => known.into_iter().filter(|id| ids.contains(id)).collect(),
-        });
-    }
-    match named {
-        None => Ok(Some(Vec::new())),
-        Some(named) if named.is_empty() => Ok(None),
-        Some(named) if named.len() > limits::PATIENTS_PER_SEARCH => Err(UnderstandError::Parameters.into()),
-        named => Ok(named),
-    }
-}
-
-fn patient_of(operand: &Operand) -> Option<Id> {
-    match operand {
-        Operand::Reference { resource_type, id } => {
-            resource_type.is_none_or(|resource_type| resource_type.as_str() == "Patient").then(|| id.clone())
-        }
-        Operand::Token { code: Some(code), .. } => Id::parse(code).ok(),
-        _ => None,
     }
 }
 

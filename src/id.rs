@@ -38,6 +38,20 @@ impl Token128 {
         })
     }
 
+    /// The same as a random UUID (RFC 9562, version 4), which six of its bits are given up for.
+    pub fn uuid(self) -> String {
+        let bits = u128::from_be_bytes(self.0) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+        let part = |at: u32, mask: u128| (bits >> at) & mask;
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 0xffff_ffff),
+            part(80, 0xffff),
+            part(64, 0xffff),
+            part(48, 0xffff),
+            part(0, 0xffff_ffff_ffff)
+        )
+    }
+
     /// The identifier with these bits: replay, tests.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -79,5 +93,28 @@ impl fmt::Display for ExchangeId {
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn none_is_given_twice_within_a_stock_or_across_threads() {
+        let many = || (0..100).map(|_| Token128::random().unwrap()).collect::<Vec<_>>();
+        let other = std::thread::spawn(many);
+        let ids: HashSet<Token128> = many().into_iter().chain(other.join().unwrap()).collect();
+        assert_eq!(ids.len(), 200);
+        assert!(!ids.contains(&Token128::from_bytes([0; 16])));
+    }
+
+    #[test]
+    fn a_uuid_is_of_version_4() {
+        let uuid = Token128::from_bytes([0xff; 16]).uuid();
+        assert_eq!(uuid, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(Token128::from_bytes([0; 16]).uuid(), "00000000-0000-4000-8000-000000000000");
     }
 }

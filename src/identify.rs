@@ -137,7 +137,7 @@ impl Identities {
         let verified = match known {
             Some(verified) => verified,
             None => {
-                let verified = Arc::new(bearer::verify(&self.issuers, &self.by_id, token, now).await?);
+                let verified = Arc::new(Box::pin(bearer::verify(&self.issuers, &self.by_id, token, now)).await?);
                 self.verified.insert(key, Arc::clone(&verified));
                 verified
             }

@@ -62,6 +62,9 @@ pub mod fetch;
 // Step 7: what of the answer may leave.
 pub mod filter;
 
+// Who is responsible for a record, and on what evidence.
+pub mod authorship;
+
 // Step 8: the record, durable before the answer.
 pub mod audit;
 
@@ -83,8 +86,14 @@ pub mod cli;
 // The demonstration: an EHR in memory, and a search with and without the gateway.
 pub mod demo;
 
+// The attack suite: a corpus of attacks, played against the gateway's own program.
+pub mod attack;
+
 // The configuration file, checked as a whole.
 pub mod config;
+
+// Signatures on resources: verified, and made.
+pub mod signature;
 
 // Connections that the gateway itself opens.
 pub mod outbound;

@@ -2,18 +2,21 @@
 //!
 //! Takes: an address and a handler for each core. Gives: [`Arrival`]s to the handler and its answers to clients.
 //! Guarantees: every wait for a client has an end and every count a limit; an exchange that was handed over
-//! runs to its end even if its client leaves; a handler that panics answers 500 and disturbs nobody else.
-//! Refuses: connections above the limits (closed), requests above the limit in flight (503).
+//! runs to its end even if its client leaves; every answer is the handler's, also to what is no HTTP and to what comes
+//! when too much is in flight. Refuses: connections above the limits (closed); a handler that panics (no answer).
 //!
 //! Each core is one thread with a runtime and a listening socket of its own. A connection never leaves its core.
 
 mod core;
 mod drain;
 mod http;
+mod layer;
 mod pace;
 mod rim;
 mod slots;
+mod tap;
 pub mod tls;
+mod wall;
 
 use std::error::Error;
 use std::future::Future;
@@ -40,7 +43,7 @@ use crate::metrics::Metrics;
 /// Stack of a core's thread: a policy may nest deeply, and a stack overflow cannot be caught.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// What answers requests. There is one per core, and it stays there.
+/// What answers requests, those that the rim refuses ([`Arrival::refused`]) too. There is one per core, and it stays there.
 pub trait Handler: 'static {
     /// The body of an answer. An error while it is sent closes the connection without a clean end.
     type Body: Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Unpin + 'static;

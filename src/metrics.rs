@@ -61,7 +61,9 @@ labels! {
         Search = "search",
         /// The next page of a search.
         Page = "page",
-        /// An operation.
+        /// Several requests in one.
+        Batch = "batch",
+        /// A patient's `$everything`.
         Operation = "operation",
         /// The CapabilityStatement or the SMART configuration.
         Capabilities = "capabilities",
@@ -74,6 +76,8 @@ labels! {
         Answered = "answered",
         /// The client was not identified.
         Unidentified = "unidentified",
+        /// The client had too much at work.
+        Crowded = "crowded",
         /// The request was not accepted or not understood.
         Malformed = "malformed",
         /// The policy did not permit it, or nothing permitted was there.
@@ -94,6 +98,10 @@ labels! {
     }
     /// Why a resource was not sent.
     Reason {
+        /// Nobody is known to answer for it whom the decision accepts.
+        Authorship = "authorship",
+        /// Holds a code that means a withheld label.
+        Computed = "computed_label",
         /// Outside the constraints of the decision.
         Constraint = "constraint",
         /// Comes along with nothing that is released.
@@ -113,6 +121,19 @@ labels! {
         /// Of a type outside the permit.
         Type = "type",
     }
+    /// Who is known to answer for a record.
+    Authorship {
+        /// What is known contradicts itself.
+        Contradicted = "contradicted",
+        /// Nobody.
+        Unknown = "unknown",
+        /// An exchange.
+        Hie = "asserted_by_hie",
+        /// The organisation that it comes from.
+        Source = "asserted_by_source",
+        /// Whoever signed it.
+        Verified = "verified",
+    }
     /// How a request to the EHR ended.
     Upstream {
         /// A status of success.
@@ -131,6 +152,13 @@ labels! {
         Busy = "busy",
         /// Not sent: the EHR failed too often just before.
         CutOff = "cut_off",
+    }
+    /// What shows that the EHR ignored a parameter that narrows a search.
+    Evidence {
+        /// The self link, which states what was searched for, leaves it out.
+        SelfLink = "self_link",
+        /// A resource came that the parameter excludes.
+        Content = "content",
     }
     /// What the answer cache had.
     Cache {
@@ -171,7 +199,9 @@ labels! {
         Slow = "slow",
         /// Request refused with 503: too many in flight.
         Shed = "shed",
-        /// Request answered with 500: the handler panicked.
+        /// Request whose head is no HTTP that can be read in one way.
+        Unreadable = "unreadable",
+        /// Request without an answer: the handler panicked.
         Panic = "panic",
     }
 }
@@ -219,7 +249,9 @@ pub struct Metrics {
     exchange_seconds: Histogram,
     resources: Family<Verdict>,
     withheld: Family<Reason>,
+    authorship: Family<Authorship>,
     upstream: Family<Upstream>,
+    ignored: Family<Evidence>,
     cache: Family<Cache>,
     decisions: Grid<Effect, Engine>,
     audit_records: IntCounter,
@@ -252,7 +284,19 @@ impl Metrics {
             )?,
             resources: Family::new(r, "portcullis_resources_total", "Resources that the EHR returned.", "verdict")?,
             withheld: Family::new(r, "portcullis_withheld_total", "Resources not sent, by reason.", "reason")?,
+            authorship: Family::new(
+                r,
+                "portcullis_authorship_total",
+                "Records whose authorship was judged, by who is known to answer for them.",
+                "verdict",
+            )?,
             upstream: Family::new(r, "portcullis_upstream_requests_total", "Requests to the EHR.", "outcome")?,
+            ignored: Family::new(
+                r,
+                "portcullis_upstream_ignored_total",
+                "Answers in which the EHR ignored a narrowing parameter, by what shows it.",
+                "evidence",
+            )?,
             cache: Family::new(r, "portcullis_cache_total", "Look-ups in the answer cache.", "result")?,
             decisions: Grid::new(r, "portcullis_decisions_total", "Decisions taken.", ["effect", "engine"])?,
             audit_records: counter(r, "portcullis_audit_records_total", "Audit records made durable.")?,
@@ -281,9 +325,19 @@ impl Metrics {
         self.withheld.add(reason, count);
     }
 
+    /// `count` records met the same verdict on who is responsible for them.
+    pub fn authorship(&self, verdict: Authorship, count: u64) {
+        self.authorship.add(verdict, count);
+    }
+
     /// One request to the EHR ended.
     pub fn upstream(&self, outcome: Upstream) {
         self.upstream.add(outcome, 1);
+    }
+
+    /// The EHR ignored a narrowing parameter in one answer.
+    pub fn ignored(&self, evidence: Evidence) {
+        self.ignored.add(evidence, 1);
     }
 
     /// The answer cache was asked.
@@ -380,6 +434,7 @@ mod tests {
         metrics.resources(Verdict::Withheld, 7);
         metrics.withheld(Reason::Label, 4);
         metrics.upstream(Upstream::CutOff);
+        metrics.ignored(Evidence::Content);
         metrics.cache(Cache::Hit);
         metrics.decision(Effect::Error, Engine::Reference);
         metrics.audit_record(Duration::from_millis(1));
@@ -399,6 +454,8 @@ mod tests {
             ("portcullis_resources_total{verdict=\"withheld\"}", "7"),
             ("portcullis_withheld_total{reason=\"label\"}", "4"),
             ("portcullis_upstream_requests_total{outcome=\"cut_off\"}", "1"),
+            ("portcullis_upstream_ignored_total{evidence=\"content\"}", "1"),
+            ("portcullis_upstream_ignored_total{evidence=\"self_link\"}", "0"),
             ("portcullis_cache_total{result=\"hit\"}", "1"),
             ("portcullis_decisions_total{effect=\"error\",engine=\"reference\"}", "1"),
             ("portcullis_decisions_total{effect=\"error\",engine=\"fast\"}", "0"),
@@ -425,6 +482,7 @@ mod tests {
         check::<Verdict>();
         check::<Reason>();
         check::<Upstream>();
+        check::<Evidence>();
         check::<Cache>();
         check::<Effect>();
         check::<Engine>();

@@ -4,22 +4,27 @@
 //! handed. Guarantees: no answer without a receipt, but for the one that says that there can be none; headers of our
 //! own; nothing that names the EHR. Refuses: nothing; faults become answers here, by one table.
 
+mod batch;
 pub mod body;
+mod everything;
 pub mod outcome;
 pub mod refusal;
 #[cfg(test)]
 mod tests;
 
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::audit::Receipt;
-use crate::filter::Released;
+use crate::filter::{Attached, Released};
 use crate::id::ExchangeId;
 use crate::publish::{Document, Media};
+pub use batch::{Composed, compose};
 use body::{Body, Sender};
+pub use everything::{Merged, Merging, Unmerged};
 use refusal::Refusal;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,6 +50,44 @@ impl Answer {
 /// What may leave, recorded.
 pub fn released(released: Released, recorded: &Receipt) -> Answer {
     Answer(response(StatusCode::OK, Media::FhirJson, recorded.exchange(), Body::whole(released.into())))
+}
+
+/// One resource that may leave, recorded, under the tag by which a client can ask whether it has changed.
+pub fn tagged(resource: Released, tag: &str, recorded: &Receipt) -> Answer {
+    let Answer(mut response) = released(resource, recorded);
+    response.headers_mut().extend(HeaderValue::from_str(tag).ok().map(|tag| (ETAG, tag)));
+    Answer(response)
+}
+
+/// That what may leave is what the client has already, recorded (RFC 9110 section 15.4.5).
+pub fn not_modified(tag: &str, recorded: &Receipt) -> Answer {
+    let body = Body::whole(bytes::Bytes::new());
+    let mut response = response(StatusCode::NOT_MODIFIED, Media::FhirJson, recorded.exchange(), body);
+    response.headers_mut().remove(CONTENT_TYPE);
+    response.headers_mut().extend(HeaderValue::from_str(tag).ok().map(|tag| (ETAG, tag)));
+    Answer(response)
+}
+
+/// The answers to a batch's entries, and the batch itself recorded.
+pub fn batch(composed: Composed, recorded: &Receipt) -> Answer {
+    let body = Body::whole(composed.into());
+    Answer(response(StatusCode::OK, Media::FhirJson, recorded.exchange(), body))
+}
+
+/// All about a patient, and the operation itself recorded.
+pub fn merged(merged: Merged, recorded: &Receipt) -> Answer {
+    Answer(response(StatusCode::OK, Media::FhirJson, recorded.exchange(), Body::whole(merged.into())))
+}
+
+/// The content of a document, recorded: to be saved, never to be shown as a page of the gateway's.
+pub fn attached(attached: Attached, recorded: &Receipt) -> Answer {
+    let body = Body::whole(attached.bytes.into());
+    let mut response = response(StatusCode::OK, Media::FhirJson, recorded.exchange(), body);
+    let media = HeaderValue::from_str(&attached.media);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, media.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    Answer(response)
 }
 
 /// A document about the gateway itself, recorded.
@@ -82,6 +125,7 @@ fn refusal_answer(exchange: &str, refusal: &Refusal) -> Answer {
     }
     match refusal.status() {
         StatusCode::METHOD_NOT_ALLOWED => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"))),
+        StatusCode::TOO_MANY_REQUESTS => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
         StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("5"))),
         _ => {}
     }

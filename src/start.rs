@@ -27,12 +27,13 @@ use crate::fetch::answers::{AnswerCache, KeepFor};
 use crate::fetch::credential::{ClientCredentials, Credential, bearer};
 use crate::fetch::facts::FactSource;
 use crate::fetch::pool::Pool;
-use crate::gateway::{Gateway, PublicDocuments, Shared, Witness};
+use crate::gateway::{Crowd, Gateway, PublicDocuments, Shared, Witness};
 use crate::identify::Identities;
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::outbound::{self, Origin};
 use crate::publish::TokenSource;
+use crate::rewrite;
 use crate::understand::PageKey;
 
 /// Why a gateway does not start: every reason, a line each.
@@ -232,10 +233,15 @@ impl Parts {
                 facts.contains(&Fact::Consent),
                 facts.contains(&Fact::Roster),
             ),
+            crowd: Crowd::new(config.clients.iter().map(|client| client.id.as_str())),
             audit,
             pages,
             base: config.listen.base_url.as_str().into(),
             ehr_base: config.upstream.base_url.as_str().into(),
+            provenance: match config.upstream.provenance {
+                config::ProvenanceFrom::Include => rewrite::ProvenanceFrom::Include,
+                config::ProvenanceFrom::Search => rewrite::ProvenanceFrom::Search,
+            },
             public: PublicDocuments::new(token_source(config), clock.now().to_instant()),
             clock,
             metrics: Arc::new(metrics),
@@ -257,6 +263,7 @@ fn load_policies(config: &Config) -> Result<Policies, Vec<String>> {
             config::Engine::Interpreter => EngineSetting::Interpreter,
         },
         roster: config.policy.roster.as_ref().map(|file| file.path().to_owned()),
+        sources: config.policy.sources.clone(),
         ..PolicySettings::default()
     };
     Policies::load(&config.policy.path, settings).map_err(|problems| problems.iter().map(ToString::to_string).collect())

@@ -83,8 +83,10 @@ def main(base):
 
 
 def about(ehr, patient, query):
-    """How many records there are that are all the patient's: an Observation whose focus is somebody else is not."""
-    foci = [[focus["reference"] for focus in one.get("focus", [])] for one in matches(ehr.search(query))]
+    """How many records there are that are all the patient's: an Observation whose focus is somebody else is not, nor is one
+    whose subject has an identifier beside its reference."""
+    found = [one for one in matches(ehr.search(query)) if "identifier" not in one.get("subject", {})]
+    foci = [[focus["reference"] for focus in one.get("focus", [])] for one in found]
     return sum(all(focus == f"Patient/{patient}" for focus in one) for one in foci)
 
 

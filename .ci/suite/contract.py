@@ -128,15 +128,25 @@ def kept(name, elements):
     return below or False
 
 
+def says_no_more(reference):
+    """Whether what a reference shows is the agreed name of a party or place: of a record it says nothing."""
+    kind = reference.split("/")[0]
+    return kind in SUPPORTING and "name" in ELEMENTS[kind].split()
+
+
 def plain(value):
-    """A value without extensions and without references to what was contained."""
+    """A value without extensions, without references to what was contained, and without what a reference repeats."""
     if isinstance(value, list):
         return [item for item in map(plain, value) if item is not None] or None
     if isinstance(value, dict):
         parts = {name: plain(part) for name, part in value.items() if name != "extension" and name[0] != "_"}
         parts = {name: part for name, part in parts.items() if part is not None}
-        if str(parts.get("reference", "")).startswith("#"):
-            del parts["reference"]
+        if isinstance(value.get("reference"), str):
+            parts.pop("identifier", None)
+            if not says_no_more(value["reference"]):
+                parts.pop("display", None)
+            if value["reference"].startswith("#"):
+                del parts["reference"]
         return parts or None
     return value
 

@@ -28,6 +28,7 @@ import contract  # noqa: E402
 from careless import Careless  # noqa: E402
 from ehr import Ehr, includes, matches, name_of  # noqa: E402
 from questions import QUESTIONS, REFUSED, UNOWNED  # noqa: E402
+from references import cut, is_about, without  # noqa: E402
 
 SYNTHEA_PAYER = "Organization/da7596d2-071d-5aae-aa7e-f7867d840e81"
 MEMBER_NUMBERS = "http://example.org/cdex/payer/member-ids"
@@ -189,7 +190,7 @@ class Suite:
 
     def __init__(self, cases, name, gateway, ehr, patients):
         self.cases, self.name, self.gateway, self.ehr, self.patients = cases, name, gateway, ehr, patients
-        self.client, self.base = gateway.client(), ehr.base
+        self.client, self.base, self.withheld = gateway.client(), ehr.base, {}
 
     def judged(self, resource, patient):
         """The resource as the payer may see it, or None."""
@@ -208,6 +209,15 @@ class Suite:
         along = {name: self.judged(one, patient) for name, one in includes(pages).items() if comes_along(one, got)}
         return found, {name: resource for name, resource in along.items() if resource is not None}
 
+    def differences(self, name, patient, got, expected):
+        """What is wrong with the released resources, or None; a reference to what is withheld may stay or be gone."""
+        if patient.id not in self.withheld:
+            found = self.everything(patient, KINDS)
+            self.withheld[patient.id] = {name_of(one) for one in found if self.judged(one, patient) is None}
+        sides = ({one: without(resource, self.withheld[patient.id], self.gateway.base) for one, resource in side.items()}
+                 for side in (got, expected))
+        return differences(name, *sides)
+
     def compare(self, question, patient):
         """None, or what is wrong; and how many resources came."""
         asked = patient.ask(question)
@@ -218,7 +228,7 @@ class Suite:
         pages = self.client.search(asked)
         found, along = self.expected(question, patient, pages)
         got = {name_of(resource): resource for resource in matches(pages)}
-        problem = differences(asked, got, found) or differences(asked + " (along)", includes(pages), along)
+        problem = self.differences(asked, patient, got, found) or self.differences(asked + " (along)", patient, includes(pages), along)
         if not problem and "_sort" in question and self.sorts and sort_keys(asked, got.values()) != sort_keys(asked, found.values()):
             problem = f"{asked}: in another order"
         total = pages[0].get("total")
@@ -260,6 +270,16 @@ class Suite:
                 return f"{question}: GET {by_get.status}, POST {by_post.status}, and not the same"
         return None
 
+    def compartments(self):
+        """What is in a patient's compartment, which HAPI cannot be asked: the same as by the patient's parameter."""
+        patient = self.patients[0]
+        for kind in ("Observation", "Condition", "Coverage"):
+            answers = [self.client.get(asked) for asked in (f"{kind}?patient={patient.id}", f"Patient/{patient.id}/{kind}")]
+            entries = [answer.json.get("entry") for answer in answers]
+            if not entries[0] or entries[0] != entries[1]:
+                return f"{kind}: {answers[0].status}, {answers[1].status}, and not the same"
+        return None
+
     def refused(self):
         patient = self.patients[0]
         for method, question, status, reason in REFUSED:
@@ -284,7 +304,7 @@ class Suite:
                     wrong = answer.status != status and f"{name}: {answer.status}, expected {status}"
                 else:
                     shown += 1
-                    wrong = f"{name}: {answer.status}" if answer.status != 200 else differences(name, {name: answer.json}, {name: expected})
+                    wrong = f"{name}: {answer.status}" if answer.status != 200 else self.differences(name, patient, {name: answer.json}, {name: expected})
                 problems += [wrong] if wrong else []
             note = f"{shown} released, {hidden} not"
             self.cases.case(f"{self.name}: reads of {patient.id}", "; ".join(problems[:3]), note)
@@ -296,18 +316,12 @@ class Suite:
             yield from matches(self.ehr.search(f"{kind}?{name}={patient.id}"))
 
 
-def is_about(patient, resource):
-    """Whether it is all the patient's: an Observation whose focus is somebody else is not."""
-    foci = [focus.get("reference", "?") for focus in resource.get("focus", [])]
-    return all(focus == f"Patient/{patient.id}" for focus in foci)
-
-
 class Everything(Suite):
     def may_be_empty(self, question):
         return "=Active" in question or "4548-5" in question  # as published
 
     def judged(self, resource, patient):
-        return resource if is_about(patient, resource) else None
+        return cut(resource, patient.id, self.gateway.base) if is_about(patient.id, resource) else None
 
     def refuses(self, question, patient):
         return None
@@ -325,7 +339,10 @@ class Contract(Suite):
         return {name: resource for name, resource in found.items() if patient.id != STRANGER}, {}
 
     def judged(self, resource, patient):
-        return contract.released(resource, patient.coverages) if patient.coverages and is_about(patient, resource) else None
+        if not patient.coverages or not is_about(patient.id, resource):
+            return None
+        left = contract.released(resource, patient.coverages)
+        return left and cut(left, patient.id, self.gateway.base)
 
     def refuses(self, question, patient):
         kind, _, query = question.partition("?")
@@ -390,6 +407,7 @@ def main(base):
             suite = Everything(cases, "everything", gateway, honest, patients)
             suite.questions()
             cases.case("everything: every question as a form", suite.posted())
+            cases.case("everything: what is in a patient's compartment", suite.compartments())
             suite.refused()
             suite.reads(patients[:2], KINDS)
             for read in UNOWNED:

@@ -33,6 +33,8 @@ from upstream import Server  # noqa: E402
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UPSTREAM_CONNECTIONS, IN_FLIGHT = 256, 512  # of one core; the gateway here has one
+CLIENT_IN_FLIGHT = 64
+CROWD = [f"payer-{number}" for number in range(IN_FLIGHT // CLIENT_IN_FLIGHT)]
 
 # What a client must do for each refusal: name, method, path, options, status, label in the record.
 REFUSALS = [
@@ -50,7 +52,7 @@ REFUSALS = [
     ("issuer without keys", "GET", "Observation/o1", {"token": "keyless"}, 503, "identity"),
     ("no json", "GET", "Observation/o1", {"headers": {"Accept": "text/turtle"}}, 406, "request"),
     ("another format", "GET", "Observation/o1?_format=xml", {}, 406, "request"),
-    ("operation", "GET", "Patient/p1/$everything", {}, 400, "request"),
+    ("operation", "GET", "Patient/$everything", {}, 400, "request"),
     ("creation", "POST", "Observation", {"body": "{}", "headers": {"Content-Type": "application/fhir+json"}}, 400, "request"),
     ("type", "GET", "Observatory", {}, 400, "request"),
     ("logical id", "GET", "Observation/_1", {}, 400, "request"),
@@ -92,6 +94,8 @@ SEARCHSETS = [
     ("redacted patient", "Patient?_id=p1"),
     ("elements", "Observation?patient=p1&_elements=code,status"),
     ("counted", "Observation?patient=p1&_summary=count"),
+    ("summary", "Observation?patient=p1&_summary=true"),
+    ("all about one patient", "Patient/p1/$everything"),
 ]
 
 
@@ -231,14 +235,15 @@ def superseded(emitted, gateway, client, policies):
 def crowd(emitted, gateway, upstream):
     """As many requests at once as one core takes: the record system's connections run out, then the gateway's own room.
     What waited too long for its record system or its client is refused in the end."""
-    token, opened = gateway.token(), []
+    opened = []
 
-    def send(head, body=b""):
+    def send(head, payer, body=b""):
         # another address of this machine for every 200, because one peer may not have more than 256 connections
         plain = socket.create_connection(("127.0.0.1", gateway.port), 30, (f"127.0.0.{2 + len(opened) // 200}", 0))
         connection = gateway.tls.wrap_socket(plain, server_hostname="127.0.0.1")
         opened.append(connection)
-        lines = [head, f"Host: 127.0.0.1:{gateway.port}", f"Authorization: Bearer {token}", "", ""]
+        authorization = f"Authorization: Bearer {gateway.token(payer)}"
+        lines = [head, f"Host: 127.0.0.1:{gateway.port}", authorization, "", ""]
         connection.sendall("\r\n".join(lines).encode() + body)
         return connection
 
@@ -249,14 +254,21 @@ def crowd(emitted, gateway, upstream):
 
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: [connection.close() for connection in opened])
-        hanging = [send("GET /fhir/Observation/hangs HTTP/1.1") for _ in range(UPSTREAM_CONNECTIONS)]
+        # one payer may not have more at work than CLIENT_IN_FLIGHT
+        asked = "GET /fhir/Observation/hangs HTTP/1.1"
+        hanging = [send(asked, CROWD[number // CLIENT_IN_FLIGHT]) for number in range(UPSTREAM_CONNECTIONS)]
         until = time.monotonic() + 10
         while upstream.waiting < UPSTREAM_CONNECTIONS and time.monotonic() < until:
             time.sleep(0.05)
         client = gateway.client()
         emitted.keep("record system's connections all in use", client.get("Observation/o1"), 503, "upstream-busy")
         form = "POST /fhir/Observation/_search HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100"
-        unfinished = [send(form, b"patient=") for _ in range(IN_FLIGHT - UPSTREAM_CONNECTIONS)]
+        crowded = gateway.client(CROWD[0])
+        emitted.keep("payer has too much at work", crowded.get("Observation/o1"), 429, "crowded")
+        crowded.close()
+        unfinished = [
+            send(form, CROWD[number // CLIENT_IN_FLIGHT], b"patient=") for number in range(UPSTREAM_CONNECTIONS, IN_FLIGHT)
+        ]
         time.sleep(1)
         emitted.keep("gateway has no room", client.get("Observation/o1"), 503)
         client.close()
@@ -343,7 +355,7 @@ def main(ehr=None, shared=None):
             f'[[issuer]]\nissuer = "{keyless}"\njwks_url = "{keyless}/jwks"\nalgorithms = ["ES384"]\n[[client]]\nid = "payer-k"\n'
             f'organization = "{ORGANIZATION}"\nissuer = "{keyless}"\npurposes = ["HPAYMT"]\nscopes = ["system/*.rs"]'
         )
-        with Gateway(upstream.base, policies, threads=1, more=more) as gateway:
+        with Gateway(upstream.base, policies, threads=1, more=more, clients=("payer-a", *CROWD)) as gateway:
             emitted, client = Emitted(cases, gateway), gateway.client()
             emitted.keep("statement", gateway.stranger().get("metadata"), 200)
             searchsets(emitted, client)

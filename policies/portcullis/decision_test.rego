@@ -23,6 +23,13 @@ test_dates_of_service_lie_within_the_coverage if {
 	made.types.Encounter.where == ["date=ge2024-01-01&date=le2024-12-31"]
 }
 
+test_conditions_are_released_only_where_somebody_answers_for_them if {
+	attributed := [object.union(agreed, {"types": {"Condition": {"attributed": true}}}) | some agreed in data.contracts]
+	made := decision with input as labs with data.contracts as attributed
+	made.types.Condition.authorship == ["asserted-by-hie", "asserted-by-source", "verified"]
+	not made.types.Observation.authorship
+}
+
 test_every_coverage_opens_its_own_dates if {
 	two := [year_2024, object.union(year_2024, {"start": "2025-03-01", "end": "2025-06-30"})]
 	made := decision with input as covered_by(two)

@@ -54,10 +54,18 @@ supporting_types := {name: {"elements": agreed.elements} |
 	agreed.elements
 }
 
-patient_types := {name: object.union({"elements": agreed.elements}, conditions(agreed)) |
+patient_types := {name: object.union({"elements": agreed.elements}, object.union(conditions(agreed), responsibility(agreed))) |
 	some name, agreed in contract.types
 	agreed.elements
 }
+
+# METADATA
+# description: >-
+#   Who must be known to answer for a record. Nobody pays on the word of nobody: for a type that the contract marks as
+#   attributed, records without an author, or with two that exclude each other, do not leave.
+responsibility(agreed) := {"authorship": ["asserted-by-hie", "asserted-by-source", "verified"]} if agreed.attributed
+
+else := {}
 
 # METADATA
 # description: What records of a type must match, as alternatives in FHIR search syntax.

@@ -10,7 +10,8 @@ use super::{AcceptError, Accepted, Payload};
 use crate::limits;
 
 impl Payload {
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is to be read of it.
+    pub fn is_empty(&self) -> bool {
         match self {
             Self::Wire(body) => body.is_end_stream(),
             Self::Held(bytes) => bytes.is_empty(),

@@ -4,9 +4,11 @@ use http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     TRANSFER_ENCODING,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::AcceptError;
+use crate::limits;
 
 /// Every header that a later step may read. The rest of a request's headers is ignored.
 pub static READ: [HeaderName; 9] = [
@@ -38,6 +40,16 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), AcceptError> {
     Ok(())
 }
 
+/// Heads of HTTP/2 have the size and the count that [`super::head`] allows those of HTTP/1.
+pub(super) fn check_size(parts: &Parts) -> Result<(), AcceptError> {
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if parts.headers.len() > limits::REQUEST_HEADERS || fields + target > limits::REQUEST_HEAD_BYTES {
+        return Err(AcceptError::HeadTooLarge);
+    }
+    Ok(())
+}
+
 fn check_field(name: &HeaderName, value: &HeaderValue, is_repeated: bool) -> Result<(), AcceptError> {
     let text = name.as_str();
     if *name == TRANSFER_ENCODING {
@@ -49,7 +61,7 @@ fn check_field(name: &HeaderName, value: &HeaderValue, is_repeated: bool) -> Res
     if text == "content-encoding" {
         return Err(AcceptError::ContentCoding);
     }
-    if text.contains('_') {
+    if text.contains('_') || is_framing_in_disguise(text) {
         return Err(AcceptError::HeaderName);
     }
     if METHOD_OVERRIDES.contains(&text) {
@@ -69,6 +81,15 @@ fn check_field(name: &HeaderName, value: &HeaderValue, is_repeated: bool) -> Res
     } else {
         Err(AcceptError::HeaderValue(read.as_str()))
     }
+}
+
+/// Names that become those of the framing where a reader is lax about what stands between their words.
+fn is_framing_in_disguise(name: &str) -> bool {
+    let reads_as = |framing: &str| name.bytes().filter(u8::is_ascii_alphanumeric).eq(framing.bytes());
+    let is_long_enough = name.len() >= "contentlength".len();
+    is_long_enough
+        && !matches!(name, "content-length" | "transfer-encoding")
+        && (reads_as("contentlength") || reads_as("transferencoding"))
 }
 
 fn only(allowed: &str, value: &HeaderValue, is_repeated: bool, refusal: AcceptError) -> Result<(), AcceptError> {

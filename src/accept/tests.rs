@@ -19,7 +19,7 @@ fn rules() -> AcceptRules {
 
 fn judge(parts: Parts, body: Payload, tls: bool) -> Result<Accepted, AcceptError> {
     let peer = "192.0.2.1:4711".parse().unwrap();
-    let arrival = Arrival { parts, body, peer, certificate: None, tls };
+    let arrival = Arrival { parts, body, peer, certificate: None, tls, refused: None };
     let now = Now::at("2026-11-23T08:00:00Z".parse().unwrap());
     accept(arrival, &rules(), ExchangeId(Token128::from_bytes([7; 16])), now).map_err(|(error, traces)| {
         assert_eq!((traces.exchange().0, traces.now(), traces.peer()), (Token128::from_bytes([7; 16]), now, peer));
@@ -234,7 +234,8 @@ fn what_is_read_comes_once_and_in_ascii() {
 
 #[test]
 fn underscores_are_refused() {
-    for name in ["x_user", "authorization_", "content_length"] {
+    for name in ["x_user", "authorization_", "content_length", "transfer--encoding", "contentlength", "content.length"]
+    {
         assert_eq!(refused(with(name, "1")), AcceptError::HeaderName, "{name}");
     }
 }

@@ -83,6 +83,11 @@ impl Log {
         Self { dir: dir.to_path_buf(), number, current, next: None, bounds }
     }
 
+    /// The directory of the log.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Whether there is work for [`Self::grow`].
     fn is_short(&self) -> bool {
         self.current.room() < self.bounds.headroom || self.current.used() >= self.bounds.segment

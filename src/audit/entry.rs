@@ -28,6 +28,9 @@ pub struct Entry {
     /// The exchange, as the client sees it in `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange: Option<String>,
+    /// For an entry of a batch, or a part of an operation: the exchange of the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
     /// For a closing: the sequence number of the exchange's record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closes: Option<u64>,
@@ -61,6 +64,10 @@ pub struct Entry {
     /// The request that was sent to the EHR.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_request: Option<String>,
+    /// The status of the EHR's answer, where it was no answer to what was asked: the record is absent, deleted or refused,
+    /// or the EHR failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<u16>,
     /// The policy's decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
@@ -108,6 +115,9 @@ pub enum Kind {
     Start,
     /// The gateway ended in good order; a start without one follows a crash.
     Stop,
+    /// An exchange that a gateway was at work on when it died. Whether it was answered is not known; it had no record, and
+    /// without one there is no answer.
+    Interrupted,
     /// An unfinished record was cut off at the start.
     Recovery,
     /// A policy was loaded or refused.
@@ -172,6 +182,12 @@ pub struct Counts {
     pub withheld: BTreeMap<String, u64>,
     /// Elements removed from what was sent.
     pub redacted: u64,
+    /// Records by the verdict on who is responsible for them, where the decision asked for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorship: BTreeMap<String, u64>,
+    /// Search parameters, by name, that should have narrowed or ordered what came and that the EHR ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
 }
 
 /// How an answer in pieces ended.
@@ -205,6 +221,7 @@ impl Entry {
             kind,
             time: now.to_instant(),
             exchange: None,
+            batch: None,
             closes: None,
             client: None,
             organization: None,
@@ -216,6 +233,7 @@ impl Entry {
             resource_type: None,
             request: None,
             upstream_request: None,
+            upstream_status: None,
             decision: None,
             served_from: None,
             outcome: None,
@@ -250,10 +268,29 @@ impl Entry {
         if line.len() > limits::AUDIT_RECORD_BYTES { Err(AuditError::Encoding) } else { Ok(line) }
     }
 
+    /// The entry as a note of an exchange at work, shortened where it must be.
+    pub(super) fn note(&self) -> Option<Vec<u8>> {
+        let mut line = Vec::with_capacity(1_024);
+        serde_json::to_writer(&mut line, self).ok()?;
+        if line.len() > limits::AUDIT_NOTE_BYTES {
+            let mut short = self.clone();
+            for (text, members) in SHORTENINGS {
+                short.shorten(text, members);
+                line.clear();
+                serde_json::to_writer(&mut line, &short).ok()?;
+                if line.len() <= limits::AUDIT_NOTE_BYTES {
+                    break;
+                }
+            }
+        }
+        (line.len() <= limits::AUDIT_NOTE_BYTES).then_some(line)
+    }
+
     fn shorten(&mut self, text: usize, members: usize) {
         self.truncated = true;
         let texts = [
             &mut self.exchange,
+            &mut self.batch,
             &mut self.client,
             &mut self.organization,
             &mut self.purpose,
@@ -281,14 +318,9 @@ impl Entry {
             shorten_text(fault, text);
         }
         if let Some(counts) = &mut self.counts {
-            counts.withheld = std::mem::take(&mut counts.withheld)
-                .into_iter()
-                .take(members)
-                .map(|(mut reason, count)| {
-                    shorten_text(&mut reason, text);
-                    (reason, count)
-                })
-                .collect();
+            shorten_list(&mut counts.ignored, text, members);
+            shorten_counts(&mut counts.withheld, text, members);
+            shorten_counts(&mut counts.authorship, text, members);
         }
         if let Some(cut) = &mut self.cut {
             shorten_text(&mut cut.digest, text);
@@ -305,6 +337,17 @@ fn shorten_list(values: &mut Vec<String>, bytes: usize, members: usize) {
     for value in values {
         shorten_text(value, bytes);
     }
+}
+
+fn shorten_counts(counts: &mut BTreeMap<String, u64>, bytes: usize, members: usize) {
+    *counts = std::mem::take(counts)
+        .into_iter()
+        .take(members)
+        .map(|(mut name, count)| {
+            shorten_text(&mut name, bytes);
+            (name, count)
+        })
+        .collect();
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -8,7 +8,7 @@ use super::chain::{Head, Line};
 use super::checkpoint::{CHECKPOINT, SigningKey};
 use super::entry::{Counts, Entry, Kind};
 use super::segment::Segment;
-use super::{Audit, Receipt};
+use super::{Audit, AuditError, Receipt};
 use crate::clock::{Clock, Now};
 use crate::store::SECTOR_BYTES;
 
@@ -23,8 +23,15 @@ pub(super) fn now() -> Now {
     clock().now()
 }
 
+/// Opens a log. Another test's child may hold the lock of one that was just closed, between its fork and its exec.
 pub(super) fn open(dir: &Path) -> Audit {
-    Audit::open_within(dir, clock(), SMALL).unwrap()
+    for _ in 0..10_000 {
+        match Audit::open_within(dir, clock(), SMALL) {
+            Err(AuditError::Locked) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the log stays locked")
 }
 
 /// An entry that can be told from others.

@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 use std::vec::IntoIter;
 
+use jiff::Timestamp;
+
 use super::chain::Line;
 use super::entry::Entry;
 use super::segment::{Lines, Segment, Step};
@@ -18,6 +20,25 @@ use super::segment::{Lines, Segment, Step};
 /// Where the directory cannot be listed.
 pub fn records(dir: &Path) -> io::Result<Records> {
     Ok(Records { segments: Segment::list(dir)?.segments.into_iter(), lines: None, unreadable: 0 })
+}
+
+/// Visits the entries that were appended since an instant, and some before: from the last segment that begins earlier.
+pub(super) fn records_since(dir: &Path, since: Timestamp, visit: &mut dyn FnMut(Entry)) -> io::Result<()> {
+    let segments = Segment::list(dir)?.segments;
+    let mut start = 0;
+    for (index, segment) in segments.iter().enumerate().rev() {
+        let first = Records { segments: vec![segment.clone()].into_iter(), lines: None, unreadable: 0 }.next();
+        let time = first.transpose()?.and_then(|record| record.entry.time.parse::<Timestamp>().ok());
+        if time.is_some_and(|time| time <= since) {
+            start = index;
+            break;
+        }
+    }
+    let segments = segments.get(start..).unwrap_or_default().to_vec().into_iter();
+    for record in (Records { segments, lines: None, unreadable: 0 }) {
+        visit(record?.entry);
+    }
+    Ok(())
 }
 
 /// The records of a log, one at a time.

@@ -4,8 +4,8 @@
 //! and its closing. Guarantees: the slots given out never promise more than the room that is prepared.
 //! Refuses: a slot beyond the limit or the room, and every slot once the writer has failed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::AuditError;
 use super::chain::LINE_BYTES;
@@ -26,11 +26,23 @@ pub(super) struct State {
     outstanding: AtomicUsize,
     room: AtomicU64,
     limit: usize,
+    /// Places for notes that no slot has; the last given back is the first taken, so that few are ever used.
+    places: Mutex<Vec<usize>>,
 }
 
 impl State {
     pub(super) fn new(limit: usize) -> Self {
-        Self { failed: AtomicBool::new(false), outstanding: AtomicUsize::new(0), room: AtomicU64::new(0), limit }
+        Self {
+            failed: AtomicBool::new(false),
+            outstanding: AtomicUsize::new(0),
+            room: AtomicU64::new(0),
+            limit,
+            places: Mutex::new((0..limit).rev().collect()),
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a slot. One more is kept back for the writer's own entries.
@@ -39,8 +51,9 @@ impl State {
             return Err(AuditError::Failed);
         }
         let outstanding = self.outstanding.fetch_add(1, Ordering::AcqRel) + 1;
-        let slot = Slot(Arc::clone(self));
-        if outstanding > self.limit {
+        let place = if outstanding > self.limit { None } else { self.places().pop() };
+        let slot = Slot { state: Arc::clone(self), place };
+        if place.is_none() {
             return Err(AuditError::Busy);
         }
         if self.room.load(Ordering::Acquire) < (outstanding as u64 + 1) * SLOT_BYTES {
@@ -69,11 +82,22 @@ impl State {
 
 /// Space for one exchange, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Arc<State>);
+pub(super) struct Slot {
+    state: Arc<State>,
+    place: Option<usize>,
+}
+
+impl Slot {
+    /// The place of this exchange's note, which no other exchange has.
+    pub(super) fn place(&self) -> usize {
+        self.place.unwrap_or_default()
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.outstanding.fetch_sub(1, Ordering::AcqRel);
+        self.state.places().extend(self.place);
+        self.state.outstanding.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

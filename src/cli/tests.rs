@@ -95,7 +95,7 @@ fn help_teaches_and_mistakes_are_told_apart() {
     let (exit, out, err) = run_words(&["--help"]);
     assert_eq!((exit, err.as_str()), (Exit::Ok, ""));
     assert!(out.contains("portcullis check --config") && out.contains("Exit codes"), "{out}");
-    for command in ["demo", "serve", "check", "health", "token", "certs"] {
+    for command in ["demo", "serve", "check", "health", "token", "certs", "provenance", "sign", "verify"] {
         let (exit, out, _) = run_words(&[command, "--help"]);
         assert!(exit == Exit::Ok && out.contains("Examples:"), "{command}: {out}");
     }
@@ -232,5 +232,120 @@ fn the_example_is_a_good_configuration_for_the_policies_beside_it() {
     let contracts = fs::read_to_string(root.join("policies/data/contracts.json")).unwrap();
     for client in &config.clients {
         assert!(contracts.contains(&format!("\"{}\"", client.organization)), "no contract names {}", client.id);
+    }
+}
+
+/// As HAPI answers `_include` and `_revinclude`.
+const SEARCHSET: &str = r##"{"resourceType":"Bundle","type":"searchset","total":2,"entry":[
+  {"fullUrl":"http://localhost:8080/fhir/Condition/1","resource":{"resourceType":"Condition","id":"1",
+   "meta":{"versionId":"2","lastUpdated":"2026-03-02T10:00:00.000+00:00","source":"#kQ2"},
+   "recorder":{"reference":"Practitioner/ada"}},"search":{"mode":"match"}},
+  {"fullUrl":"http://localhost:8080/fhir/Condition/2","resource":{"resourceType":"Condition","id":"2",
+   "meta":{"versionId":"1"}},"search":{"mode":"match"}},
+  {"fullUrl":"http://localhost:8080/fhir/Condition/3","resource":{"resourceType":"Condition","id":"3",
+   "meta":{"versionId":"1"},"recorder":{"reference":"Practitioner/bob"}},"search":{"mode":"match"}},
+  {"fullUrl":"http://localhost:8080/fhir/Practitioner/ada","resource":{"resourceType":"Practitioner","id":"ada",
+   "identifier":[{"system":"http://hl7.org/fhir/sid/us-npi","value":"1136090283"}]},"search":{"mode":"include"}},
+  {"fullUrl":"http://localhost:8080/fhir/Organization/h","resource":{"resourceType":"Organization","id":"h",
+   "identifier":[{"system":"http://hl7.org/fhir/sid/us-npi","value":"1474179235"}]},"search":{"mode":"include"}},
+  {"fullUrl":"http://localhost:8080/fhir/Provenance/p","resource":{"resourceType":"Provenance","id":"p",
+   "target":[{"reference":"http://localhost:8080/fhir/Condition/1/_history/2"},{"reference":"Condition/3"}],
+   "recorded":"2026-03-01T10:00:00Z","agent":[{"type":{"coding":[{
+   "system":"http://terminology.hl7.org/CodeSystem/provenance-participant-type","code":"author"}]},
+   "who":{"reference":"Practitioner/ada"},"onBehalfOf":{"reference":"Organization/h"}}]},"search":{"mode":"include"}}
+]}"##;
+
+const SOURCES: &str = r#"
+[upstream]
+kind = "exchange"
+identifiers = ["http://hl7.org/fhir/sid/us-npi|1216407266"]
+
+[[source]]
+identifiers = ["http://hl7.org/fhir/sid/us-npi|1474179235"]
+name = "Hospital"
+validates_authorship = true
+speakers = ["http://hl7.org/fhir/sid/us-npi|1216407266"]
+agreement = "2025-04"
+valid_from = "2025-04-01"
+valid_to = "2025-05-01"
+"#;
+
+#[test]
+fn provenance_says_who_answers_for_each_record() {
+    let scratch = Scratch::new();
+    let (bundle, sources) = (scratch.path("bundle.json"), scratch.path("sources.toml"));
+    fs::write(&bundle, SEARCHSET).unwrap();
+    fs::write(&sources, SOURCES).unwrap();
+    let (exit, out, err) = run_words(&["provenance", &bundle]);
+    assert_eq!((exit, err.as_str()), (Exit::Ok, ""));
+    let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[1], ["Condition/1", "asserted-by-source", "leaves"]);
+    assert_eq!(lines[2][..4], ["Condition/2", "unknown", "stays", "?author-stated"]);
+    assert_eq!(lines[3][..4], ["Condition/3", "contradicted", "stays", "!author-agrees"]);
+    assert!(out.contains("contradicted        1"), "{out}");
+
+    let (exit, out, _) = run_words(&["provenance", &bundle, "--json", "--all", "--sources", &sources]);
+    assert_eq!(exit, Exit::Ok);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let resources = report["resources"].as_array().unwrap();
+    assert_eq!((resources.len(), resources[0]["verdict"].as_str()), (6, Some("unknown")));
+    assert_eq!(resources[0]["version"], "2");
+    assert_eq!(resources[0]["leaves"], serde_json::json!({"payment": false, "treatment": true}));
+    let force = serde_json::json!({"code": "agreement-in-force", "answer": "mismatch", "requirements": ["PRV-28"]});
+    assert!(resources[0]["findings"].as_array().unwrap().contains(&force), "{out}");
+
+    for wrong in ["{", r#"{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Conditon"}}]}"#, "[]"] {
+        fs::write(&bundle, wrong).unwrap();
+        let (exit, out, err) = run_words(&["provenance", &bundle]);
+        assert!(exit == Exit::Failed && out.is_empty() && !err.is_empty(), "{wrong}");
+    }
+    assert_eq!(run_words(&["provenance", &scratch.path("none")]).0, Exit::Failed);
+}
+
+#[test]
+fn a_registry_is_checked_as_a_whole() {
+    let scratch = Scratch::new();
+    let file = scratch.path("sources.toml");
+    fs::write(&file, SOURCES).unwrap();
+    let (exit, out, _) = run_words(&["sources", "check", &file]);
+    assert!(exit == Exit::Ok && out.contains("Hospital: validates all types; agreement no longer in force"), "{out}");
+    assert!(run_words(&["sources", "check", "--help"]).1.contains("[[source]]"));
+
+    let twice = format!("{SOURCES}{}", SOURCES.split_once("\n\n").unwrap().1);
+    for (text, mistakes) in [
+        (String::new(), &["upstream: is missing", "source: no source is registered"] as &[_]),
+        (twice, &["15: source.identifiers: name another source as well"]),
+        (
+            SOURCES.replace("1474179235", "1474179234").replace("name =", "nmae =").replace("2025-05-01", "2025-03-01"),
+            &[
+                "6: source.name: is missing",
+                "7: source.identifiers: \"http://hl7.org/fhir/sid/us-npi|1474179234\": not a National Provider",
+                "8: source.nmae: unknown key; did you mean `name`?",
+                "13: source.valid_to: is before valid_from",
+            ],
+        ),
+        (
+            SOURCES.replace(
+                "agreement",
+                "signatures = \"demanded\"\ntypes = [\"Conditon\"]\nmeta_sources = [\"a#b\"]\nagreement",
+            ),
+            &["6: source.anchors: is missing", "12: source.types: \"Conditon\"", "13: source.meta_sources: \"a#b\""],
+        ),
+        (SOURCES.replace("validates_authorship = true", ""), &["6: source.validates_authorship: is missing"]),
+        (SOURCES.replace("= true", "= false\ntypes = [\"Goal\"]"), &["10: source.types: has no use"]),
+        (SOURCES.replace("\"exchange\"", "\"hie\""), &["3: upstream.kind: must be"]),
+        (
+            SOURCES.replace("identifiers = [\"http://hl7.org/fhir/sid/us-npi|1216407266\"]", ""),
+            &["2: upstream.identifiers: is missing"],
+        ),
+        (SOURCES.replace("speakers", "anchors = \"none.pem\"\nspeakers"), &["10: source.anchors: cannot read"]),
+        ("[upstream".to_owned(), &["sources.toml:1:"]),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let (exit, out, err) = run_words(&["sources", "check", &file]);
+        assert!(exit == Exit::Config && out.is_empty(), "{text}");
+        for mistake in mistakes {
+            assert!(err.contains(mistake), "{mistake}\n{err}");
+        }
     }
 }

@@ -182,12 +182,14 @@ fn policy(mut section: Section<'_>) -> Option<Policy> {
     if !wants_roster && section.has("roster") {
         section.problem("roster", "has no use without the fact \"roster\"");
     }
+    let sources = section.file("sources", |path| Ok(path.to_owned()));
     Some(Policy {
         path: path?,
         engine: engine.unwrap_or(Engine::Auto),
         facts: facts.unwrap_or_default(),
         lookback: lookback.unwrap_or_default(),
         roster,
+        sources,
     })
 }
 

@@ -390,11 +390,11 @@ fn debug_shows_no_secret() {
 }
 
 /// What stands between the two marks of README.md: a table whose first column holds the paths of keys.
-fn documented_keys() -> BTreeSet<String> {
+fn documented_keys(table: &str) -> BTreeSet<String> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(readme).unwrap();
-    let (_, rest) = text.split_once("<!-- configuration -->").unwrap();
-    let (table, _) = rest.split_once("<!-- /configuration -->").unwrap();
+    let (_, rest) = text.split_once(&format!("<!-- {table} -->")).unwrap();
+    let (table, _) = rest.split_once(&format!("<!-- /{table} -->")).unwrap();
     let key = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
     table.lines().filter_map(key).collect()
 }
@@ -409,5 +409,17 @@ fn the_readme_lists_every_key_and_no_other() {
     let asked = report.asked();
     let is_section = |key: &String| asked.iter().any(|other| other.starts_with(&format!("{key}.")));
     let keys: BTreeSet<String> = asked.iter().filter(|key| !is_section(key)).cloned().collect();
-    assert_eq!(documented_keys(), keys);
+    assert_eq!(documented_keys("configuration"), keys);
+}
+
+#[test]
+fn the_readme_lists_every_key_of_a_registry_and_no_other() {
+    let path = Path::new("sources.toml");
+    let text = "[upstream]\n[[source]]\n";
+    let report = raw::Report::new(path, text);
+    let (document, _) = DeTable::parse_recoverable(text);
+    assert!(sources::sources(raw::Section::root(&report, document.get_ref())).is_none());
+    let sections = ["upstream".to_owned(), "source".to_owned()];
+    let keys: BTreeSet<String> = report.asked().into_iter().filter(|key| !sections.contains(key)).collect();
+    assert_eq!(documented_keys("sources"), keys);
 }

@@ -6,7 +6,8 @@
 use super::load::{any_text, secure_url, some_text};
 use super::raw::Section;
 use super::{
-    Certificates, ClientCredentials, ClientIdentity, HttpUrl, PrivateKey, SecretFile, Upstream, UpstreamCredential,
+    Certificates, ClientCredentials, ClientIdentity, HttpUrl, PrivateKey, ProvenanceFrom, SecretFile, Upstream,
+    UpstreamCredential,
 };
 
 pub(super) fn upstream(mut section: Section<'_>) -> Option<Upstream> {
@@ -33,12 +34,17 @@ pub(super) fn upstream(mut section: Section<'_>) -> Option<Upstream> {
     if section.has("bearer_token_file") && section.has("client_credentials") {
         section.problem("bearer_token_file", "contradicts [upstream.client_credentials]: choose one");
     }
+    let provenance = section.text("provenance", |text| match text {
+        "include" => Ok(ProvenanceFrom::Include),
+        "search" => Ok(ProvenanceFrom::Search),
+        _ => Err("must be \"include\" or \"search\""),
+    });
     let credential = match (bearer, credentials) {
         (Some(token), _) => UpstreamCredential::Bearer(token),
         (None, Some(credentials)) => UpstreamCredential::ClientCredentials(credentials?),
         (None, None) => UpstreamCredential::None,
     };
-    Some(Upstream { base_url: base_url?, ca, client, credential })
+    Some(Upstream { base_url: base_url?, ca, client, credential, provenance: provenance.unwrap_or_default() })
 }
 
 fn client_identity(section: &mut Section<'_>) -> Option<ClientIdentity> {

@@ -100,6 +100,12 @@ impl PolicyProblem {
         Self { file: file.into(), line: None, text: text.into() }
     }
 
+    pub(super) fn in_registry(problem: crate::config::Problem) -> Self {
+        let line = problem.line.and_then(|line| u32::try_from(line).ok());
+        let text = if problem.key.is_empty() { problem.text } else { format!("{}: {}", problem.key, problem.text) };
+        Self { file: problem.file.display().to_string(), line, text }
+    }
+
     pub(super) fn at(span: &Span, text: impl Into<String>) -> Self {
         let (file, line) = syntax::place(span);
         Self { file, line: Some(line), text: text.into() }

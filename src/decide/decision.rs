@@ -12,7 +12,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::elements::Elements;
-use super::obligations::{AllowedInclude, Label, Reason, TypeRule};
+use super::obligations::{AllowedInclude, Label, Reason, TypeRule, Verdicts};
+use crate::authorship::Verdict;
 use crate::fhir::json::{Items, Kind, Tape, Value};
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::search::{Criterion, lookup};
@@ -64,8 +65,8 @@ pub(super) struct Permitted {
     pub(super) reasons: Vec<Reason>,
     pub(super) patients: NamedPatients,
     pub(super) types: Vec<(ResourceType, TypeRule)>,
-    /// The elements of every type that is not among `types`; `None` where only those are permitted.
-    pub(super) every_other_type: Option<Elements>,
+    /// The rule for every type that is not among `types`; `None` where only those are permitted.
+    pub(super) every_other_type: Option<Box<TypeRule>>,
     pub(super) labels: BTreeSet<Label>,
     pub(super) includes: BTreeSet<AllowedInclude>,
     pub(super) page_cap: Option<u32>,
@@ -167,31 +168,34 @@ fn patients(value: Value<'_>) -> Result<NamedPatients, DecisionError> {
 
 type Types = Vec<(ResourceType, TypeRule)>;
 
-fn types(value: Value<'_>) -> Result<(Types, Option<Elements>), DecisionError> {
+fn types(value: Value<'_>) -> Result<(Types, Option<Box<TypeRule>>), DecisionError> {
     if value.kind() != Kind::Object {
         return Err(DecisionError::IllTyped("types"));
     }
     let (mut types, mut every_other_type) = (Vec::new(), None);
     for member in value.members() {
-        object(member.value, "types", &["where", "elements", "searchable"])?;
-        let elements = elements(required(member.value, "elements")?)?;
+        object(member.value, "types", &["where", "elements", "searchable", "authorship"])?;
+        let mut rule = TypeRule::new(elements(required(member.value, "elements")?)?);
+        rule.authorship = member.value.get("authorship").map(verdicts).transpose()?;
         if member.name == "*" {
             if let Some(name) = ["where", "searchable"].into_iter().find(|name| member.value.get(name).is_some()) {
                 return Err(DecisionError::Misplaced(name));
             }
-            every_other_type = Some(elements);
+            every_other_type = Some(Box::new(rule));
             continue;
         }
         let resource_type = ResourceType::parse(member.name).map_err(|_| DecisionError::Value("types"))?;
-        let alternatives = match member.value.get("where") {
-            None => Vec::new(),
-            Some(value) => alternatives(resource_type, value)?,
-        };
-        let searchable = match member.value.get("searchable") {
-            None => BTreeSet::new(),
-            Some(value) => searchable(resource_type, value)?,
-        };
-        types.push((resource_type, TypeRule::new(alternatives, elements, searchable)));
+        // Content goes with its document.
+        if resource_type.as_str() == "Binary" && rule.authorship.is_some() {
+            return Err(DecisionError::Misplaced("authorship"));
+        }
+        if let Some(value) = member.value.get("where") {
+            rule.alternatives = alternatives(resource_type, value)?;
+        }
+        if let Some(value) = member.value.get("searchable") {
+            rule.searchable = searchable(resource_type, value)?;
+        }
+        types.push((resource_type, rule));
     }
     Ok((types, every_other_type))
 }
@@ -202,6 +206,13 @@ fn searchable(resource_type: ResourceType, value: Value<'_>) -> Result<BTreeSet<
         lookup(resource_type, &name).map(|definition| definition.name.clone()).ok_or(DecisionError::Value("searchable"))
     };
     list(value, "searchable", limits::DECISION_SEARCHABLE)?.map(name).collect()
+}
+
+/// At least one; none would be a type of which nothing leaves.
+fn verdicts(value: Value<'_>) -> Result<Verdicts, DecisionError> {
+    let verdict = |item| Verdict::parse(&string(item, "authorship")?).ok_or(DecisionError::Value("authorship"));
+    let listed: Vec<_> = list(value, "authorship", Verdict::ALL.len())?.map(verdict).collect::<Result<_, _>>()?;
+    if listed.is_empty() { Err(DecisionError::Empty("authorship")) } else { Ok(Verdicts::of(listed.into_iter())) }
 }
 
 fn elements(value: Value<'_>) -> Result<Elements, DecisionError> {

@@ -1,12 +1,15 @@
 //! Which elements of a resource are kept.
 //!
-//! Takes: dotted element names (`name.family`, `value[x]`). Gives: [`Elements`], walked from the resource
-//! inwards. Guarantees: a name keeps itself with all that is below it, and nothing beside it. Refuses: names
-//! that R4's grammar of element names does not allow.
+//! Takes: dotted element names (`name.family`, `value[x]`), and names of single repetitions
+//! (`identifier[system=http://hospital.example/mrn]`). Gives: [`Elements`], walked from the resource inwards. Guarantees:
+//! a name keeps itself with all that is below it, and nothing beside it; a repetition is kept by what it says itself.
+//! Refuses: names that R4's grammar of element names does not allow, and conditions that could both hold.
 
 use std::fmt::Write;
 
+use crate::fhir::json::{Kind, Value};
 use crate::fhir::path;
+use crate::limits;
 
 /// Elements that are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +23,25 @@ pub enum Elements {
 /// Element names, by their steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ElementTree {
-    /// Sorted by name; an empty tree below a name keeps the whole element.
-    children: Vec<(Box<str>, Self)>,
+    /// Sorted by name.
+    children: Vec<(Box<str>, Branch)>,
+}
+
+/// What is kept of one element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Branch {
+    /// Every repetition; an empty tree keeps it whole.
+    Every(ElementTree),
+    /// Single repetitions.
+    Some(Slices),
+}
+
+/// The repetitions of one element that are kept: each by the text of one member, the same for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slices {
+    member: Box<str>,
+    /// By the member's text; an empty tree keeps the repetition whole.
+    kept: Vec<(Box<str>, ElementTree)>,
 }
 
 /// What becomes of one element.
@@ -33,6 +53,8 @@ pub enum Kept<'a> {
     Whole,
     /// Of it, only this stays.
     Part(&'a ElementTree),
+    /// Of its repetitions, only these stay.
+    Some(&'a Slices),
 }
 
 impl Elements {
@@ -44,6 +66,9 @@ impl Elements {
         }
         let mut tree = ElementTree::default();
         for name in &names {
+            if name.len() > limits::ELEMENT_NAME_BYTES {
+                return None;
+            }
             tree.insert(name)?;
         }
         (!names.is_empty()).then_some(Self::Only(tree))
@@ -65,6 +90,22 @@ impl Elements {
     }
 }
 
+impl Slices {
+    /// What becomes of one repetition: it must be an object that says what a slice asks for.
+    pub fn of(&self, repetition: Value<'_>) -> Kept<'_> {
+        if repetition.kind() != Kind::Object {
+            return Kept::No;
+        }
+        repetition.get(&self.member).and_then(Value::text).map_or(Kept::No, |text| self.named(&self.member, &text))
+    }
+
+    /// What becomes of the repetitions whose `member` is `text`.
+    pub fn named(&self, member: &str, text: &str) -> Kept<'_> {
+        let slice = self.kept.iter().find(|(of, _)| *self.member == *member && **of == *text);
+        slice.map_or(Kept::No, |(_, below)| below.as_kept())
+    }
+}
+
 impl ElementTree {
     /// What becomes of the element `name` below. A primitive's extension (`_birthDate`) goes with its primitive; a
     /// choice element (`valueQuantity`) with its base name (`value[x]`).
@@ -74,13 +115,17 @@ impl ElementTree {
         let exact = self.children.iter().find(|(of, _)| **of == *name);
         match exact.or_else(|| self.choice(name)) {
             None => Kept::No,
-            Some((_, below)) if below.children.is_empty() => Kept::Whole,
-            Some((_, below)) => Kept::Part(below),
+            Some((_, Branch::Every(below))) => below.as_kept(),
+            Some((_, Branch::Some(slices))) => Kept::Some(slices),
         }
     }
 
+    fn as_kept(&self) -> Kept<'_> {
+        if self.children.is_empty() { Kept::Whole } else { Kept::Part(self) }
+    }
+
     /// The choice element whose type-suffixed form `name` is, such as `value[x]` for `valueQuantity`.
-    fn choice(&self, name: &str) -> Option<&(Box<str>, Self)> {
+    fn choice(&self, name: &str) -> Option<&(Box<str>, Branch)> {
         // Most names of elements have no capital, and a type begins with one.
         name.bytes().find(u8::is_ascii_uppercase)?;
         let is_choice = |of: &str| {
@@ -95,41 +140,102 @@ impl ElementTree {
     }
 
     fn insert(&mut self, name: &str) -> Option<()> {
-        let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
-        let plain = first.strip_suffix("[x]").unwrap_or(first);
-        let letters = plain.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !letters || !plain.starts_with(|first: char| first.is_ascii_lowercase()) || name.len() > 128 {
-            return None;
+        let step = Step::parse(name)?;
+        let at = self.children.binary_search_by(|(of, _)| (**of).cmp(step.name));
+        let Ok(at) = at else {
+            let at = at.err()?;
+            let branch = match step.only {
+                None => Branch::Every(Self::of(step.rest)?),
+                Some((member, text)) => {
+                    Branch::Some(Slices { member: member.into(), kept: vec![(text.into(), Self::of(step.rest)?)] })
+                }
+            };
+            self.children.insert(at, (step.name.into(), branch));
+            return Some(());
+        };
+        match (&mut self.children.get_mut(at)?.1, step.only) {
+            (Branch::Every(below), None) => below.widen(step.rest),
+            (Branch::Some(slices), Some((member, text))) if *slices.member == *member => {
+                match slices.kept.iter_mut().find(|(of, _)| **of == *text) {
+                    Some((_, below)) => below.widen(step.rest),
+                    None => {
+                        slices.kept.push((text.into(), Self::of(step.rest)?));
+                        slices.kept.sort_by(|(one, _), (other, _)| one.cmp(other));
+                        Some(())
+                    }
+                }
+            }
+            _ => None,
         }
-        match (self.children.binary_search_by(|(of, _)| (**of).cmp(first)), rest) {
-            (Ok(at), None) => self.children.get_mut(at)?.1 = Self::default(),
-            (Ok(at), Some(rest)) => {
-                let below = &mut self.children.get_mut(at)?.1;
-                if !below.children.is_empty() {
-                    below.insert(rest)?;
-                } else {
-                    Self::default().insert(rest)?;
-                }
-            }
-            (Err(at), rest) => {
-                let mut below = Self::default();
-                if let Some(rest) = rest {
-                    below.insert(rest)?;
-                }
-                self.children.insert(at, (first.into(), below));
-            }
+    }
+
+    fn of(rest: Option<&str>) -> Option<Self> {
+        let mut tree = Self::default();
+        rest.map_or(Some(()), |rest| tree.insert(rest))?;
+        Some(tree)
+    }
+
+    /// Adds one name below, or all where there is none; where all is kept already, the name is only looked at.
+    fn widen(&mut self, rest: Option<&str>) -> Option<()> {
+        match rest {
+            None => *self = Self::default(),
+            Some(rest) if self.children.is_empty() => Self::default().insert(rest)?,
+            Some(rest) => self.insert(rest)?,
         }
         Some(())
     }
 
     fn write_canonical(&self, out: &mut String) -> std::fmt::Result {
-        for (name, below) in &self.children {
+        for (name, branch) in &self.children {
             write!(out, "e{name}(")?;
-            below.write_canonical(out)?;
+            match branch {
+                Branch::Every(below) => below.write_canonical(out)?,
+                Branch::Some(slices) => {
+                    for (text, below) in &slices.kept {
+                        write!(out, "s{}={}:{text}(", slices.member, text.len())?;
+                        below.write_canonical(out)?;
+                        out.push(')');
+                    }
+                }
+            }
             out.push(')');
         }
         Ok(())
     }
+}
+
+/// The outermost step of a name, and what follows it.
+struct Step<'n> {
+    name: &'n str,
+    only: Option<(&'n str, &'n str)>,
+    rest: Option<&'n str>,
+}
+
+impl<'n> Step<'n> {
+    fn parse(text: &'n str) -> Option<Self> {
+        let end = text.find(['.', '[']).unwrap_or(text.len());
+        let (plain, after) = text.split_at(end);
+        let (name, only, after) = match after.strip_prefix('[') {
+            None => (plain, None, after),
+            Some(condition) => {
+                let (inside, after) = condition.split_once(']')?;
+                match inside.split_once('=') {
+                    None if inside == "x" => (text.get(..end + 3)?, None, after),
+                    None => return None,
+                    Some((member, value)) => {
+                        let fits = is_name(member) && !value.is_empty() && !value.contains(['[', ' ']);
+                        (plain, Some(fits.then_some((member, value))?), after)
+                    }
+                }
+            }
+        };
+        let rest = if after.is_empty() { None } else { Some(after.strip_prefix('.')?) };
+        is_name(plain).then_some(Self { name, only, rest })
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -192,6 +298,14 @@ mod tests {
             &["A"],
             &["a b"],
             &["a[0]"],
+            &["a[x=]"],
+            &["a[=x]"],
+            &["a[X=x]"],
+            &["a[x=y"],
+            &["a[x=y]b"],
+            &["a[x=y]."],
+            &["a[x=y z]"],
+            &["a[x][x=y]"],
             &["a.*"],
             &["é"],
         ] {
@@ -199,5 +313,45 @@ mod tests {
         }
         assert_eq!(Elements::parse(["a.b", "a.B"]), None);
         assert_eq!(Elements::parse(["a", "a.B"]), None);
+    }
+
+    #[test]
+    fn a_repetition_is_kept_by_what_it_says() {
+        let tree = tree(&[
+            "identifier[system=http://hospital.example/mrn]",
+            "identifier[system=http://payer.example/member].value",
+            "telecom[use=work].value",
+        ]);
+        let Kept::Some(slices) = tree.child("identifier") else { panic!() };
+        let mut tape = crate::fhir::json::Tape::new();
+        let mut kept = |text: &str| format!("{:?}", slices.of(tape.read(text.as_bytes()).unwrap().root()));
+        assert_eq!(kept(r#"{"system":"http://hospital.example/mrn","value":"1"}"#), "Whole");
+        assert!(kept(r#"{"system":"http:\/\/payer.example/member"}"#).starts_with("Part"));
+        for other in [
+            r#"{"system":"http://hl7.org/fhir/sid/us-ssn"}"#,
+            r#"{"system":["http://hospital.example/mrn"]}"#,
+            r#"{"value":"http://hospital.example/mrn"}"#,
+            r#""http://hospital.example/mrn""#,
+            r#"[{"system":"http://hospital.example/mrn"}]"#,
+        ] {
+            assert_eq!(kept(other), "No", "{other}");
+        }
+        assert_eq!(slices.named("value", "http://hospital.example/mrn"), Kept::No);
+    }
+
+    #[test]
+    fn conditions_on_one_element_exclude_each_other() {
+        for bad in [["a[x=1]", "a"], ["a", "a[x=1]"], ["a[x=1]", "a[y=1]"], ["a.b", "a[x=1].b"]] {
+            assert_eq!(Elements::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(tree(&["a[x=1].b", "a[x=1]"]), tree(&["a[x=1]"]));
+        assert_eq!(tree(&["a[x=2]", "a[x=1]"]), tree(&["a[x=1]", "a[x=2]"]));
+        let canonical = |names: &[&str]| {
+            let mut text = String::new();
+            Elements::Only(tree(names)).write_canonical(&mut text).unwrap();
+            text
+        };
+        assert_ne!(canonical(&["a[x=1]"]), canonical(&["a[x=2]"]));
+        assert_ne!(canonical(&["a[x=1]"]), canonical(&["a"]));
     }
 }

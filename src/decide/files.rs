@@ -22,6 +22,8 @@ pub(super) struct Files {
     pub(super) tests: Vec<(String, String)>,
     /// `data/*.json`.
     pub(super) data: Vec<(String, String)>,
+    /// `sensitivity/*.csv`.
+    pub(super) lists: Vec<(String, String)>,
 }
 
 impl Files {
@@ -32,16 +34,16 @@ impl Files {
         if files.policies.is_empty() && problems.is_empty() {
             problems.push(PolicyProblem::in_file(dir.display().to_string(), "there are no policies"));
         }
-        for list in [&mut files.policies, &mut files.tests, &mut files.data] {
+        for list in [&mut files.policies, &mut files.tests, &mut files.data, &mut files.lists] {
             list.sort();
         }
         if problems.is_empty() { Ok(files) } else { Err(problems) }
     }
 
-    /// SHA-256 over names and contents of policies and data; tests decide nothing.
+    /// SHA-256 over names and contents of policies, data and lists; tests decide nothing.
     pub(super) fn revision(&self) -> Revision {
         let mut context = Context::new(&SHA256);
-        let mut all: Vec<&(String, String)> = self.policies.iter().chain(&self.data).collect();
+        let mut all: Vec<&(String, String)> = self.policies.iter().chain(&self.data).chain(&self.lists).collect();
         all.sort();
         for part in all.into_iter().flat_map(|(name, text)| [name, text]) {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -82,10 +84,15 @@ impl Files {
             Some("rego") if name.ends_with("_test.rego") => &mut self.tests,
             Some("rego") => &mut self.policies,
             Some("json") if in_data => &mut self.data,
+            Some("csv") if name.starts_with("sensitivity/") => &mut self.lists,
             Some("json") => return problems.push(PolicyProblem::in_file(name, "data must lie in `data/`")),
             _ => return,
         };
-        let limit = if in_data { limits::POLICY_DATA_BYTES } else { limits::POLICY_FILE_BYTES };
+        let limit = if in_data || name.starts_with("sensitivity/") {
+            limits::POLICY_DATA_BYTES
+        } else {
+            limits::POLICY_FILE_BYTES
+        };
         match fs::metadata(path) {
             Ok(metadata) if metadata.len() > limit => problems.push(PolicyProblem::in_file(name, "is too large")),
             Ok(_) => match fs::read_to_string(path) {

@@ -13,7 +13,12 @@ use aws_lc_rs::digest;
 use jiff::civil::Date;
 
 use super::elements::Elements;
+use super::permit::Revision;
 use super::roster::Roster;
+use super::scope::Holdings;
+use super::sensitivity::{ComputedLabel, Sensitivity};
+use crate::authorship::Verdict;
+use crate::fhir::code_system::one_name;
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::search::Criterion;
 use crate::understand::Include;
@@ -58,6 +63,25 @@ impl Patients {
     }
 }
 
+/// The verdicts of authorship with which records of a type may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdicts(u8);
+
+impl Verdicts {
+    pub(super) fn of(verdicts: impl Iterator<Item = Verdict>) -> Self {
+        Self(verdicts.fold(0, |all, verdict| all | Self::bit(verdict)))
+    }
+
+    /// Whether a record with this verdict may leave.
+    pub fn admit(self, verdict: Verdict) -> bool {
+        self.0 & Self::bit(verdict) != 0
+    }
+
+    fn bit(verdict: Verdict) -> u8 {
+        1 << verdict as u8
+    }
+}
+
 /// What of one resource type may be released.
 #[derive(Clone, Debug)]
 pub struct TypeRule {
@@ -68,12 +92,21 @@ pub struct TypeRule {
     /// Search parameters that may be asked by although they read what is not kept: the number that a payer has for its
     /// member anyway.
     pub searchable: BTreeSet<Box<str>>,
+    /// Who must be known to answer for a record; `None` where that is not asked, and no verdict is given.
+    pub authorship: Option<Verdicts>,
     narrowed: OnceLock<Vec<Criterion>>,
 }
 
 impl TypeRule {
-    pub(super) fn new(alternatives: Vec<Vec<Criterion>>, elements: Elements, searchable: BTreeSet<Box<str>>) -> Self {
-        Self { alternatives, elements, searchable, narrowed: OnceLock::new() }
+    /// Everything of a type, unless it is narrowed further.
+    pub(super) fn new(elements: Elements) -> Self {
+        let (alternatives, searchable, authorship) = (Vec::new(), BTreeSet::new(), None);
+        Self { alternatives, elements, searchable, authorship, narrowed: OnceLock::new() }
+    }
+
+    /// The same rule with other alternatives.
+    pub(super) fn with(self, alternatives: Vec<Vec<Criterion>>) -> Self {
+        Self { alternatives, narrowed: OnceLock::new(), ..self }
     }
 
     /// What `narrow` makes of the alternatives, worked out once for all exchanges under this rule.
@@ -105,13 +138,22 @@ pub struct Obligations {
     /// Sorted by type.
     pub(super) types: Vec<(ResourceType, TypeRule)>,
     pub(super) labels: BTreeSet<Label>,
+    /// The one name of each label's system.
+    systems: Box<[Box<str>]>,
     pub(super) includes: BTreeSet<AllowedInclude>,
     pub(super) page_cap: Option<u32>,
     pub(super) cache: Duration,
+    sensitivity: Arc<Sensitivity>,
+    /// For each label that a list computes, whether it is withheld.
+    computed: Box<[bool]>,
     digest: [u8; 16],
 }
 
 impl Obligations {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one for each part of a decision, and this is the only caller's list"
+    )]
     pub(super) fn new(
         reasons: Vec<Reason>,
         patients: Patients,
@@ -120,10 +162,27 @@ impl Obligations {
         includes: BTreeSet<AllowedInclude>,
         page_cap: Option<u32>,
         cache: Duration,
+        holdings: &Holdings,
     ) -> Self {
         types.sort_by_key(|(resource_type, _)| *resource_type);
-        let mut obligations = Self { reasons, patients, types, labels, includes, page_cap, cache, digest: [0; 16] };
-        obligations.digest = obligations.digested();
+        let (sensitivity, computed, digest) = (Arc::clone(&holdings.sensitivity), Box::default(), [0; 16]);
+        let systems = labels.iter().map(|label| one_name(&label.system).into()).collect();
+        let mut obligations = Self {
+            reasons,
+            patients,
+            types,
+            labels,
+            systems,
+            includes,
+            page_cap,
+            cache,
+            sensitivity,
+            computed,
+            digest,
+        };
+        let labels = obligations.sensitivity.labels();
+        obligations.computed = labels.iter().map(|of| obligations.withholds_label(&of.system, &of.code)).collect();
+        obligations.digest = obligations.digested(&holdings.revision);
         obligations
     }
 
@@ -148,22 +207,44 @@ impl Obligations {
         self.types.get(at).map(|(_, rule)| rule)
     }
 
+    /// Whether the verdict of authorship is asked for records of some type.
+    pub fn asks_authorship(&self) -> bool {
+        self.types.iter().any(|(_, rule)| rule.authorship.is_some())
+    }
+
     /// The types of which something may be released.
     pub fn types(&self) -> impl Iterator<Item = ResourceType> {
         self.types.iter().map(|(resource_type, _)| *resource_type)
     }
 
     /// Whether a resource or element with this label is withheld. An absent system or code is an empty text, and is
-    /// read as widely as it could have been meant; so are letters' case and blanks.
+    /// read as widely as it could have been meant; so are letters' case and blanks, and the spellings of a system.
     pub fn withholds_label(&self, system: &str, code: &str) -> bool {
-        let (system, code) = (system.trim().trim_end_matches('/'), code.trim());
-        self.labels.iter().any(|label| {
-            let own = label.system.trim_end_matches('/');
-            let same_system = system.is_empty() || own.eq_ignore_ascii_case(system);
+        let (given, code) = (system, code.trim());
+        let system = one_name(given);
+        self.labels.iter().zip(&self.systems).any(|(label, own)| {
+            let same_system = system.is_empty() || own.eq_ignore_ascii_case(&system);
             let same_code =
                 code.is_empty() || label.code.as_deref().is_none_or(|withheld| withheld.eq_ignore_ascii_case(code));
             same_system && same_code
         })
+    }
+
+    /// Whether some label that is withheld is computed from codes.
+    pub fn computes_labels(&self) -> bool {
+        self.computed.contains(&true)
+    }
+
+    /// Whether a code may mean a label that is withheld; wrong at times, but never about one that does.
+    pub fn may_be_sensitive(&self, code: &str) -> bool {
+        self.sensitivity.may_list(code)
+    }
+
+    /// The label that is withheld and that this code means, where there is one. An absent system is an empty text.
+    pub fn computed_label(&self, system: &str, code: &str) -> Option<&ComputedLabel> {
+        let is_withheld = |label: &usize| self.computed.get(*label).is_some_and(|withheld| *withheld);
+        let label = self.sensitivity.of(system, code).find(is_withheld)?;
+        self.sensitivity.labels().get(label)
     }
 
     /// Whether this `_include` or `_revinclude` may be followed.
@@ -185,9 +266,13 @@ impl Obligations {
         self.cache
     }
 
-    fn digested(&self) -> [u8; 16] {
+    fn digested(&self, revision: &Revision) -> [u8; 16] {
         let mut text = String::new();
         let _ = self.write_canonical(&mut text);
+        // Lists have no digest of their own; they are part of the revision.
+        if self.computes_labels() {
+            text.push_str(revision.as_str());
+        }
         let full = digest::digest(&digest::SHA256, text.as_bytes());
         let mut half = [0; 16];
         for (slot, byte) in half.iter_mut().zip(full.as_ref()) {
@@ -216,6 +301,9 @@ impl Obligations {
             }
             rule.elements.write_canonical(out)?;
             rule.searchable.iter().try_for_each(|name| write!(out, "q{}:{name}", name.len()))?;
+            if let Some(Verdicts(bits)) = rule.authorship {
+                write!(out, "a{bits}")?;
+            }
             out.push('}');
         }
         for label in &self.labels {

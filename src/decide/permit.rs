@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::obligations::{Obligations, Reason};
+use crate::authorship::Registry;
 use crate::id::DecisionId;
 
 /// SHA-256 over the names and contents of the policy files, in hexadecimal.
@@ -58,6 +59,7 @@ pub struct Permit {
     pub(super) obligations: Arc<Obligations>,
     pub(super) engine: Engine,
     pub(super) cached: bool,
+    pub(super) registry: Option<Arc<Registry>>,
 }
 
 impl Permit {
@@ -74,6 +76,11 @@ impl Permit {
     /// What the answer is bound to.
     pub fn obligations(&self) -> &Arc<Obligations> {
         &self.obligations
+    }
+
+    /// The registry of sources that goes with the policies, where there is one.
+    pub fn registry(&self) -> Option<&Arc<Registry>> {
+        self.registry.as_ref()
     }
 
     /// What evaluated the policies.

@@ -19,7 +19,11 @@ use super::engine::{Failure, Interpreter, Machine, json, last_line, value};
 use super::files::Files;
 use super::permit::{Engine, Revision};
 use super::roster::Roster;
+use super::scope::Holdings;
+use super::sensitivity::Sensitivity;
 use super::{gate, policy_tests};
+use crate::authorship::Registry;
+use crate::config::Sources;
 use crate::fhir::json::{Kind, Tape};
 use crate::limits;
 
@@ -51,13 +55,15 @@ pub struct PolicySettings {
     pub engine: EngineSetting,
     /// The attribution file; none is a roster of nobody.
     pub roster: Option<PathBuf>,
+    /// The registry of sources; without one the upstream is the source of all that it holds.
+    pub sources: Option<PathBuf>,
     /// Time for one evaluation.
     pub time: Duration,
 }
 
 impl Default for PolicySettings {
     fn default() -> Self {
-        Self { engine: EngineSetting::Auto, roster: None, time: limits::POLICY_TIME }
+        Self { engine: EngineSetting::Auto, roster: None, sources: None, time: limits::POLICY_TIME }
     }
 }
 
@@ -97,6 +103,8 @@ pub struct PolicySet {
     machine: Option<Machine>,
     why: String,
     roster: Arc<Roster>,
+    registry: Option<Arc<Registry>>,
+    sensitivity: Arc<Sensitivity>,
     time: Duration,
 }
 
@@ -107,10 +115,20 @@ impl PolicySet {
             Some(path) => Roster::load(path)
                 .map_err(|error| vec![PolicyProblem::in_file(path.display().to_string(), error.to_string())])?,
         };
-        on_a_large_stack(|| Self::prepare(&Files::read(dir)?, roster, settings))
+        let registry = settings.sources.as_ref().map(|path| Sources::load(path).map(Registry::new)).transpose();
+        let prepared = on_a_large_stack(|| Self::prepare(&Files::read(dir)?, roster, settings));
+        match (prepared, registry) {
+            (Ok(prepared), Ok(registry)) => Ok(Self { registry: registry.map(Arc::new), ..prepared }),
+            (prepared, registry) => {
+                let mut problems = prepared.err().unwrap_or_default();
+                problems.extend(registry.err().into_iter().flatten().map(PolicyProblem::in_registry));
+                Err(problems)
+            }
+        }
     }
 
     fn prepare(files: &Files, roster: Roster, settings: &PolicySettings) -> Result<Self, Vec<PolicyProblem>> {
+        let sensitivity = Arc::new(Sensitivity::read(&files.lists)?);
         let mut engine = engine(files)?;
         let modules: Vec<Ref<Module>> = engine.get_modules().clone();
         let problems = admission::problems(&modules);
@@ -130,7 +148,8 @@ impl PolicySet {
         let revision = files.revision();
         let both = [revision.as_str().as_bytes(), roster.digest()].concat();
         let fingerprint = digest(&SHA256, &both).as_ref().try_into().unwrap_or_default();
-        Ok(Self { revision, fingerprint, interpreter, machine, why, roster: Arc::new(roster), time: settings.time })
+        let (roster, time) = (Arc::new(roster), settings.time);
+        Ok(Self { revision, fingerprint, interpreter, machine, why, roster, registry: None, sensitivity, time })
     }
 
     /// Digest of policies and data.
@@ -151,6 +170,20 @@ impl PolicySet {
     /// The memberships that came with the set.
     pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    /// The registry of sources, where there is one.
+    pub fn registry(&self) -> Option<&Arc<Registry>> {
+        self.registry.as_ref()
+    }
+
+    /// What decisions are bound with.
+    pub(super) fn holdings(&self) -> Holdings {
+        Holdings {
+            roster: Arc::clone(&self.roster),
+            sensitivity: Arc::clone(&self.sensitivity),
+            revision: self.revision.clone(),
+        }
     }
 
     /// Changes with anything but the input that decides.

@@ -12,7 +12,9 @@ use jiff::civil::Date;
 
 use super::decision::{DecisionError, NamedPatients, Permitted, conjunction};
 use super::obligations::{Obligations, Patients, TypeRule};
+use super::permit::Revision;
 use super::roster::Roster;
+use super::sensitivity::Sensitivity;
 use crate::fhir::name::ResourceType;
 use crate::fhir::search::Criterion;
 use crate::limits;
@@ -78,12 +80,14 @@ pub(super) fn bind(
     permitted: Permitted,
     grants: &[ScopeGrant<'_>],
     interaction: &Interaction,
-    roster: &Arc<Roster>,
+    holdings: &Holdings,
     on: Date,
 ) -> Result<Obligations, Unbound> {
     let patients = match permitted.patients {
         NamedPatients::Listed(ids) => Patients::Listed(ids),
-        NamedPatients::Roster(name) if roster.has(&name) => Patients::Roster { name, roster: roster.clone(), on },
+        NamedPatients::Roster(name) if holdings.roster.has(&name) => {
+            Patients::Roster { name, roster: Arc::clone(&holdings.roster), on }
+        }
         NamedPatients::Roster(_) => return Err(Unbound::Malformed(DecisionError::Value("roster"))),
     };
     let asked = interaction.resource_type();
@@ -94,11 +98,10 @@ pub(super) fn bind(
         let reach = reach(grants, resource_type, letter(resource_type));
         types.extend(narrowed(rule, reach)?.map(|rule| (resource_type, rule)));
     }
-    if let Some(elements) = permitted.every_other_type {
+    if let Some(rule) = permitted.every_other_type {
         for resource_type in ResourceType::all().filter(|resource_type| !listed.contains(resource_type)) {
             let reach = reach(grants, resource_type, letter(resource_type));
-            let rule = TypeRule::new(Vec::new(), elements.clone(), BTreeSet::new());
-            types.extend(narrowed(rule, reach)?.map(|rule| (resource_type, rule)));
+            types.extend(narrowed((*rule).clone(), reach)?.map(|rule| (resource_type, rule)));
         }
     }
     if !types.iter().any(|(resource_type, _)| *resource_type == asked) {
@@ -112,7 +115,15 @@ pub(super) fn bind(
         permitted.includes,
         permitted.page_cap,
         permitted.cache,
+        holdings,
     ))
+}
+
+/// What came with the policies, and binds what they decide.
+pub(super) struct Holdings {
+    pub(super) roster: Arc<Roster>,
+    pub(super) sensitivity: Arc<Sensitivity>,
+    pub(super) revision: Revision,
 }
 
 fn letter(interaction: &Interaction) -> Letter {
@@ -151,9 +162,5 @@ fn narrowed(rule: TypeRule, reach: Reach) -> Result<Option<TypeRule>, Unbound> {
     } else {
         policy.iter().flat_map(|policy| scoped.iter().map(|scope| [&policy[..], scope].concat())).collect()
     };
-    if product.len() > limits::DECISION_ALTERNATIVES {
-        Err(Unbound::TooMany)
-    } else {
-        Ok(Some(TypeRule::new(product, rule.elements, rule.searchable)))
-    }
+    if product.len() > limits::DECISION_ALTERNATIVES { Err(Unbound::TooMany) } else { Ok(Some(rule.with(product))) }
 }

@@ -12,7 +12,8 @@ use super::obligations::{Obligations, Patients};
 use super::permit::{Engine, Permit, Revision};
 use super::policy::PolicySettings;
 use super::roster::Roster;
-use super::scope::{ScopeGrant, bind};
+use super::scope::{Holdings, ScopeGrant, bind};
+use super::sensitivity::Sensitivity;
 use crate::id::{DecisionId, Token128};
 use crate::understand::Interaction;
 
@@ -25,7 +26,21 @@ pub(crate) fn obligations(decision: &str, interaction: &Interaction) -> Obligati
 pub(crate) fn obligations_with(decision: &str, interaction: &Interaction, roster: Roster) -> Obligations {
     let Decided::Permitted(permitted) = read(decision).unwrap() else { panic!("not a permission") };
     let all = ScopeGrant { resource_type: None, read: true, search: true, constraint: None };
-    bind(permitted, &[all], interaction, &Arc::new(roster), date(2026, 11, 23)).ok().unwrap()
+    bind(permitted, &[all], interaction, &holdings(roster, ""), date(2026, 11, 23)).ok().unwrap()
+}
+
+/// As [`obligations`], with a sensitivity list.
+pub(crate) fn obligations_listing(decision: &str, interaction: &Interaction, list: &str) -> Obligations {
+    let Decided::Permitted(permitted) = read(decision).unwrap() else { panic!("not a permission") };
+    let all = ScopeGrant { resource_type: None, read: true, search: true, constraint: None };
+    bind(permitted, &[all], interaction, &holdings(Roster::empty(), list), date(2026, 11, 23)).ok().unwrap()
+}
+
+/// What comes with policies that have this roster and this list.
+pub(super) fn holdings(roster: Roster, list: &str) -> Holdings {
+    let lists = if list.is_empty() { Vec::new() } else { vec![("sensitivity/list.csv".to_owned(), list.to_owned())] };
+    let revision = Revision::new(format!("{list:0>64}"));
+    Holdings { roster: Arc::new(roster), sensitivity: Arc::new(Sensitivity::read(&lists).unwrap()), revision }
 }
 
 /// A permit bound to a decision document.
@@ -41,6 +56,7 @@ pub(crate) fn permit_bound_to(obligations: Obligations) -> Permit {
         obligations: Arc::new(obligations),
         engine: Engine::Interpreter,
         cached: false,
+        registry: None,
     }
 }
 

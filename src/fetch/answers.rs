@@ -25,7 +25,7 @@ impl CacheKey {
         Self(format!("{target}\n{form}").into())
     }
 
-    fn resource_type(&self) -> Option<&str> {
+    pub(super) fn resource_type(&self) -> Option<&str> {
         self.0.strip_prefix('/')?.split(['/', '?', '\n']).next()
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Takes: a connection from the pool. Gives: pieces, or the whole where it is small.
 //! Guarantees: an end is reported only for a body that is complete by its own framing; after an error there is
-//! no end, only the same error again. Refuses: silence above [`limits::UPSTREAM_IDLE`], answers that take
-//! longer than [`limits::UPSTREAM_TOTAL`].
+//! no end, only the same error again. Refuses: silence above [`limits::UPSTREAM_IDLE`], answers that drip in below
+//! [`limits::UPSTREAM_RATE`] or take longer than [`limits::UPSTREAM_TOTAL`].
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
@@ -26,7 +27,11 @@ pub struct UpstreamBody {
     end: Instant,
     /// Set only where a piece has to be waited for, and used again for the next.
     timer: Option<Pin<Box<Sleep>>>,
-    is_waiting: bool,
+    /// A piece has been waited for since.
+    waiting: Option<Instant>,
+    /// How long all pieces before were waited for, and how much came with them.
+    waited: Duration,
+    received: u64,
 }
 
 #[derive(Debug)]
@@ -55,7 +60,15 @@ pub enum Whole {
 impl UpstreamBody {
     /// The body of an answer whose head was just read, to be complete at `end`.
     pub(super) async fn begin(incoming: Incoming, lease: Lease, end: Instant) -> Self {
-        let mut body = Self { incoming, state: State::Open(lease), end, timer: None, is_waiting: false };
+        let mut body = Self {
+            incoming,
+            state: State::Open(lease),
+            end,
+            timer: None,
+            waiting: None,
+            waited: Duration::ZERO,
+            received: 0,
+        };
         if body.incoming.is_end_stream() {
             poll_fn(|cx| {
                 body.finish(cx);
@@ -91,7 +104,9 @@ impl UpstreamBody {
                     Poll::Pending => Poll::Pending,
                 };
             };
-            self.is_waiting = false;
+            if let Some(since) = self.waiting.take() {
+                self.waited += since.elapsed();
+            }
             let piece = match frame {
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => return self.fail(kind(&error)),
@@ -100,6 +115,7 @@ impl UpstreamBody {
                     return Poll::Ready(Ok(None));
                 }
             };
+            self.received += piece.len() as u64;
             if self.incoming.is_end_stream() {
                 self.finish(cx);
             }
@@ -147,12 +163,16 @@ impl UpstreamBody {
         incoming.poll_frame(cx)
     }
 
+    /// Only what the EHR makes us wait counts, not the time that a slow client takes.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let end = self.end;
-        let deadline = move || end.min(Instant::now() + limits::UPSTREAM_IDLE);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline())));
-        if !std::mem::replace(&mut self.is_waiting, true) {
-            timer.as_mut().reset(deadline());
+        let now = Instant::now();
+        let earned = Duration::from_millis(self.received.saturating_mul(1_000) / limits::UPSTREAM_RATE);
+        let patience = (limits::UPSTREAM_IDLE + earned).saturating_sub(self.waited).min(limits::UPSTREAM_IDLE);
+        let deadline = self.end.min(now + patience);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if self.waiting.is_none() {
+            self.waiting = Some(now);
+            timer.as_mut().reset(deadline);
         }
         timer.as_mut().poll(cx)
     }

@@ -75,7 +75,7 @@ impl Credential {
         match self {
             Self::None => Ok(None),
             Self::Bearer(value) => Ok(Some(value.clone())),
-            Self::ClientCredentials(grant) => grant.token().await.map(Some),
+            Self::ClientCredentials(grant) => Box::pin(grant.token()).await.map(Some),
         }
     }
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use moka::sync::Cache;
 
 use super::answers::CacheKey;
 use super::{Ehr, FetchError};
-use crate::audit::Reservation;
+use crate::audit::Noted;
 use crate::decide::{ConsentFact, CoverageFact, Facts, PatientFacts, Roster};
 use crate::fhir::json::{Kind, Tape, Value};
 use crate::fhir::name::{Id, ResourceType};
@@ -43,38 +44,52 @@ impl FactSource {
 #[derive(Debug)]
 pub struct Look {
     pub(super) target: Box<str>,
-    pub(super) found: Option<Bytes>,
+    /// The resource, or the status by which the EHR shows none.
+    pub(super) found: Result<Bytes, u16>,
     /// Whether the EHR was asked for it just now.
     pub(super) is_fresh: bool,
     owners: Vec<Id>,
 }
 
 impl Look {
-    /// The patients whose record it is; none where the EHR has no such resource or nothing proves whose it is.
+    /// The patients whose record it is; none where the EHR shows no such resource or nothing proves whose it is.
     pub fn owners(&self) -> &[Id] {
         &self.owners
+    }
+
+    /// The status by which the EHR shows no such resource, where it shows none.
+    pub fn hidden(&self) -> Option<u16> {
+        self.found.as_ref().err().copied()
     }
 }
 
 impl Ehr {
-    /// Gathers the facts about `patients`.
+    /// Gathers the facts about `patients`. Where the EHR refuses them for a patient (403), there are none of that patient,
+    /// as there are none of one who is not there, and the status is given: what is permitted without them must not leave.
     pub async fn facts(
         &self,
         source: &FactSource,
         roster: &Roster,
         patients: &[Id],
-        room: &Reservation,
+        noted: Noted<'_>,
         exchange: ExchangeId,
-    ) -> Result<Facts, FetchError> {
-        let mut facts = Facts::default();
+    ) -> Result<(Facts, Option<u16>), FetchError> {
+        let (mut facts, mut hidden) = (Facts::default(), None);
         for patient in patients {
             let known = match source.known.get(patient) {
                 Some(known) => known,
-                None => {
-                    let found = Arc::new(self.gather(source, patient, room, exchange).await?);
-                    source.known.insert(patient.clone(), Arc::clone(&found));
-                    found
-                }
+                None => match Box::pin(self.gather(source, patient, noted, exchange)).await {
+                    Ok(found) => {
+                        let found = Arc::new(found);
+                        source.known.insert(patient.clone(), Arc::clone(&found));
+                        found
+                    }
+                    Err(FetchError::Hidden(status)) => {
+                        hidden = Some(status);
+                        Arc::default()
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             let mut known = (*known).clone();
             if source.roster {
@@ -82,25 +97,25 @@ impl Ehr {
             }
             facts.patients.insert(patient.clone(), known);
         }
-        Ok(facts)
+        Ok((facts, hidden))
     }
 
     /// Looks a resource up, to learn whose record it is before anything is decided.
     pub async fn look_up(
         &self,
         resource: &Reference,
-        _room: &Reservation,
+        _noted: Noted<'_>,
         exchange: ExchangeId,
     ) -> Result<Look, FetchError> {
         let target: Box<str> = format!("/{resource}").into();
         let kept = self.answers.find(&CacheKey::of(&target, None), Duration::MAX);
         let is_fresh = kept.is_none();
         let found = match kept {
-            Some(kept) => Some(kept),
+            Some(kept) => Ok(kept),
             None => self.ask(&target, limits::RESOURCE_BYTES, exchange).await?,
         };
         let mut owners = Vec::new();
-        if let Some(bytes) = &found {
+        if let Ok(bytes) = &found {
             let mut tape = Tape::new();
             let root = tape.read(bytes).map_err(|_| FetchError::Media)?.root();
             let is = |name: &str, text: &str| root.get(name).and_then(Value::text).is_some_and(|have| have == text);
@@ -118,7 +133,7 @@ impl Ehr {
         &self,
         source: &FactSource,
         patient: &Id,
-        _room: &Reservation,
+        _noted: Noted<'_>,
         exchange: ExchangeId,
     ) -> Result<PatientFacts, FetchError> {
         let mut facts = PatientFacts::default();
@@ -147,7 +162,12 @@ impl Ehr {
         visit: &mut dyn FnMut(Value<'_>) -> Option<()>,
     ) -> Result<(), FetchError> {
         let target = format!("/{type_name}?patient={patient}&_count=200");
-        let bytes = self.ask(&target, limits::RESOURCE_BYTES, exchange).await?.ok_or(FetchError::Facts)?;
+        let bytes = match self.ask(&target, limits::RESOURCE_BYTES, exchange).await? {
+            Ok(bytes) => bytes,
+            Err(status) if status == StatusCode::FORBIDDEN.as_u16() => return Err(FetchError::Hidden(status)),
+            // An EHR without such a type has no facts to decide by.
+            Err(_) => return Err(FetchError::Facts),
+        };
         let resource_type = ResourceType::parse(type_name).map_err(|_| FetchError::Facts)?;
         let mut tape = Tape::new();
         let bundle = tape.read(&bytes).map_err(|_| FetchError::Media)?.root();

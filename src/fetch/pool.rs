@@ -102,25 +102,33 @@ impl Pool {
         &self.0.origin
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends the request that `write` gives and waits for the head of the answer.
     ///
-    /// A request goes out a second time, on a fresh connection, only if the first one was an idle connection
+    /// A request is written and goes out a second time, on a fresh connection, only if the first one was an idle connection
     /// that ended without a byte of an answer, and the method is GET or nothing had been sent.
     ///
     /// # Errors
     /// Any [`PoolError`]. An answer with an error status is an answer.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, PoolError> {
-        request.headers_mut().insert(HOST, self.0.origin.authority().clone());
+    pub async fn send(&self, write: impl Fn() -> Request<Full<Bytes>>) -> Result<Answer, PoolError> {
+        let written = || {
+            let mut request = write();
+            request.headers_mut().insert(HOST, self.0.origin.authority().clone());
+            request
+        };
         let start = Instant::now();
+        let mut request = written();
         if let Some(wire) = self.take_idle(start).await {
-            let spare = (*request.method() == Method::GET).then(|| request.clone());
+            let is_safe = *request.method() == Method::GET;
             match self.exchange(wire, request, start).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure { error, is_stale: false, .. }) => return Err(error),
-                Err(Failure { error, unsent, .. }) => request = unsent.or(spare).ok_or(error)?,
+                Err(Failure { error, unsent, .. }) => {
+                    request = unsent.or_else(|| is_safe.then(written)).ok_or(error)?;
+                }
             }
         }
-        let wire = self.open().await?;
+        // Seldom, and large: not a part of every exchange's future.
+        let wire = Box::pin(self.open()).await?;
         self.exchange(wire, request, start).await.map_err(|failure| failure.error)
     }
 

@@ -74,14 +74,52 @@ struct Node {
     escaped: bool,
     /// Whether it is the name of a member, whose value is the next node.
     name: bool,
+    /// For names: what tells most of them apart without a look at the text.
+    sketch: u8,
+}
+
+/// What some value of a document has or is; noted while it is read, so that most documents need no second look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// A string spells some character as `\u…` or `\/`: a search through raw text may miss what the text says.
+    pub veiled: bool,
+    /// A member is called `extension`, `modifierExtension`, `url`, or otherwise as what holds a URL of R4's is
+    /// ([`is_link`]), or its name holds a `_`: without one, there is no extension of any kind, no link, and no name that
+    /// FHIR has not.
+    pub extended: bool,
+    /// A value is `null`, or an array or object with nothing in it.
+    pub hollow: bool,
+    /// An object says `display` and neither `code` nor `system`, `reference` nor `identifier`: of what is not stated.
+    pub unattached: bool,
+    /// How many members are called `resourceType`.
+    pub resources: u32,
+}
+
+/// Whether a member of this name holds a URL, and what it leads to is no resource of R4's own vocabulary.
+pub fn is_link(name: &str) -> bool {
+    matches!(
+        name,
+        "url"
+            | "uri"
+            | "valueUrl"
+            | "valueUri"
+            | "valueCanonical"
+            | "valueOid"
+            | "instantiatesUri"
+            | "instantiatesCanonical"
+            | "implicitRules"
+    )
 }
 
 /// Memory for the index of one document after another.
 #[derive(Debug, Default)]
 pub struct Tape {
     nodes: Vec<Node>,
-    /// See [`Value::is_veiled`].
-    veiled: bool,
+    traits: Traits,
+    /// The names of members that lead to something else: `reference` and `identifier`.
+    pointers: Vec<u32>,
+    /// The names of members that are called `code` or `valueCode`.
+    codes: Vec<u32>,
 }
 
 impl Tape {
@@ -90,14 +128,15 @@ impl Tape {
         Self::default()
     }
 
-    /// Reads the one document that `bytes` must be, white space around it allowed.
+    /// Reads the one document that `bytes` must be, white space around it allowed. A number that is all there is counts as
+    /// incomplete, because more digits could follow; nothing that is read here is one.
     pub fn read<'t>(&'t mut self, bytes: &'t [u8]) -> Result<Document<'t>, JsonError> {
         let end = read::document(bytes, 0, self)?;
         if let Some(extra) = read::skip_space(bytes, end).filter(|at| *at < bytes.len()) {
             return Err(JsonError::Trailing(extra));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
-        Ok(Document { text, nodes: &self.nodes, veiled: self.veiled })
+        Ok(Document { text, nodes: &self.nodes, traits: self.traits, pointers: &self.pointers, codes: &self.codes })
     }
 
     /// Reads the document that begins at the first byte of `bytes` that is not white space, and tells where it ends.
@@ -106,7 +145,10 @@ impl Tape {
     pub fn read_first<'t>(&'t mut self, bytes: &'t [u8]) -> Result<(Document<'t>, usize), JsonError> {
         let end = read::document(bytes, 0, self)?;
         let text = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| JsonError::Utf8)?;
-        Ok((Document { text, nodes: &self.nodes, veiled: self.veiled }, end))
+        Ok((
+            Document { text, nodes: &self.nodes, traits: self.traits, pointers: &self.pointers, codes: &self.codes },
+            end,
+        ))
     }
 }
 
@@ -115,7 +157,9 @@ impl Tape {
 pub struct Document<'d> {
     text: &'d str,
     nodes: &'d [Node],
-    veiled: bool,
+    traits: Traits,
+    pointers: &'d [u32],
+    codes: &'d [u32],
 }
 
 impl<'d> Document<'d> {
@@ -135,6 +179,11 @@ impl<'d> Document<'d> {
 
     fn slice(self, node: &Node) -> &'d str {
         self.text.get(node.start as usize..node.end as usize).unwrap_or_default()
+    }
+
+    fn is_named(self, node: &Node, name: &str) -> bool {
+        let quoted = self.text.as_bytes().get(node.start as usize..node.end as usize);
+        quoted.and_then(|quoted| quoted.get(1..quoted.len() - 1)) == Some(name.as_bytes())
     }
 
     /// What is between the quotes of a string.
@@ -176,10 +225,10 @@ impl<'d> Value<'d> {
     /// The member of this name; `None` where there is none or this is no object.
     pub fn get(self, name: &str) -> Option<Self> {
         let Members { document, mut at, end } = self.members();
-        let length = name.len() + 2;
+        let sketch = read::sketch(name.as_bytes());
         while at < end {
             let [member, value, ..] = document.nodes.get(at..)? else { return None };
-            if (member.end - member.start) as usize == length && document.inner(member) == Some(name) {
+            if member.sketch == sketch && document.is_named(member, name) {
                 return Some(Value { document, at: at + 1 });
             }
             at = value.next as usize;
@@ -201,10 +250,29 @@ impl<'d> Value<'d> {
         })
     }
 
-    /// Whether a string of the document spells some character as `\u…` or `\/`: then a search through raw text may miss
-    /// what the text says.
-    pub fn is_veiled(self) -> bool {
-        self.document.veiled
+    /// The members inside this value, at any depth, that are called `reference` or `identifier`.
+    pub fn pointers(self) -> impl Iterator<Item = Member<'d>> {
+        self.noted(self.document.pointers)
+    }
+
+    /// The members inside this value, at any depth, that are called `code` or `valueCode`.
+    pub fn codes(self) -> impl Iterator<Item = Member<'d>> {
+        self.noted(self.document.codes)
+    }
+
+    fn noted(self, names: &'d [u32]) -> impl Iterator<Item = Member<'d>> {
+        let document = self.document;
+        let end = document.node(self.at).map_or(0, |node| node.next as usize);
+        let first = names.partition_point(|at| *at as usize <= self.at);
+        let inside = names.get(first..).unwrap_or_default().iter().map(|at| *at as usize);
+        inside.take_while(move |at| *at < end).filter_map(move |at| {
+            Some(Member { name: document.inner(document.node(at)?)?, value: Value { document, at: at + 1 } })
+        })
+    }
+
+    /// What may be said of the whole document that this is part of.
+    pub fn traits(self) -> Traits {
+        self.document.traits
     }
 
     /// Whether this is an array or object with nothing in it.
@@ -288,7 +356,7 @@ impl<'d> Iterator for Items<'d> {
     }
 }
 
-/// Writes `text` as a JSON string, quotes included.
+/// Writes `text` as a JSON string, quotes included, in the shortest escapes (RFC 8785 section 3.2.2.2).
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -301,6 +369,8 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
             b'\t' => out.extend_from_slice(b"\\t"),
             control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
         }

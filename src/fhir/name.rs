@@ -86,12 +86,13 @@ pub struct Id(Box<str>);
 impl Id {
     /// The id of this text.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        if Self::is(text) { Ok(Self(text.into())) } else { Err(NameError::Id) }
+    }
+
+    /// Whether a text is an id.
+    pub fn is(text: &str) -> bool {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != ".." {
-            Ok(Self(text.into()))
-        } else {
-            Err(NameError::Id)
-        }
+        (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != ".."
     }
 
     /// The text.

@@ -89,6 +89,11 @@ impl Path {
         self.0.iter().map(|step| &*step.name)
     }
 
+    /// The element names with the condition on each, outermost first: the member and its text.
+    pub fn conditioned(&self) -> impl Iterator<Item = (&str, Option<(&str, &str)>)> + Clone {
+        self.0.iter().map(|step| (&*step.name, step.only.as_ref().map(|(member, text)| (&**member, &**text))))
+    }
+
     /// Calls `visit` with every value at this path until it answers `true`; tells whether it did.
     pub fn any<'d>(&self, resource: Value<'d>, visit: &mut dyn FnMut(Value<'d>) -> bool) -> bool {
         descend(&self.0, resource, visit)

@@ -9,12 +9,14 @@ mod criterion;
 pub(crate) mod definition;
 mod evaluate;
 mod operand;
+mod order;
 #[cfg(test)]
 mod tests;
 
 pub use criterion::{Criterion, Modifier, SearchError};
 pub use definition::{Definition, ParameterKind, lookup, names};
 pub use operand::{Operand, Prefix};
+pub use order::{Key, Reach, compare as compare_keys, key, reach};
 
 /// The generated table of R4 search parameters; see `definitions.py` beside it.
 pub(crate) const DEFINITIONS: &str = include_str!("search/definitions.tsv");

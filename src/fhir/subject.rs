@@ -2,8 +2,9 @@
 //!
 //! Takes: a resource. Gives: [`Subject`]. Guarantees: judged by one rule per type, the element behind the
 //! type's `patient` search parameter (R4), never by compartment, which also holds records about others; an Observation
-//! whose focus is somebody else is nobody's.
-//! Refuses: to guess. A logical, contained or foreign reference is [`Subject::Unprovable`], a missing one [`Subject::Unstated`].
+//! whose focus is somebody else is nobody's, and so is a record of two patients.
+//! Refuses: to guess. A logical, contained or foreign reference, or a literal one with an identifier beside it, is
+//! [`Subject::Unprovable`], a missing one [`Subject::Unstated`].
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -12,7 +13,7 @@ use crate::fhir::json::Value;
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::path::Path;
 use crate::fhir::reference::Reference;
-use crate::fhir::search::definition;
+use crate::fhir::search::{Criterion, Modifier, Operand, definition};
 
 /// Parameters that name the one patient a record is about, in order of preference.
 const SUBJECT_PARAMETERS: &[&str] = &["patient", "subject", "individual"];
@@ -70,7 +71,7 @@ struct Rule {
 /// Whose record a resource is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// The record of exactly these patients (one, but for types such as Appointment).
+    /// The record of this patient. A list, because what reads it speaks of owners; it holds exactly one.
     Patients(Vec<Id>),
     /// The type has no patient: Practitioner, Organization, Medication.
     NotPatientData,
@@ -86,12 +87,13 @@ pub fn parameter(resource_type: ResourceType) -> Option<&'static str> {
     rule(resource_type).map(|rule| rule.parameter)
 }
 
-/// The outermost element that names the patient; redaction must never remove it.
-pub fn elements(resource_type: ResourceType) -> impl Iterator<Item = &'static str> {
-    rule(resource_type).into_iter().flat_map(|rule| rule.paths.iter().map(Path::first))
+/// Whether a record of this type is its patient's by its own id.
+pub fn is_by_id(resource_type: ResourceType) -> bool {
+    rule(resource_type).is_some_and(|rule| rule.paths.is_empty())
 }
 
-/// The paths of the references that name the patient.
+/// The paths of the references that name the patient, and may name other parties beside; redaction must never remove the
+/// patient's.
 pub fn paths(resource_type: ResourceType) -> &'static [Path] {
     rule(resource_type).map_or(&[], |rule| &rule.paths)
 }
@@ -99,6 +101,25 @@ pub fn paths(resource_type: ResourceType) -> &'static [Path] {
 /// Whether the type holds data of patients and has no rule that says whose: its records never leave on their own.
 pub fn is_about_many(resource_type: ResourceType) -> bool {
     NO_SINGLE_SUBJECT.contains(&resource_type.as_str())
+}
+
+/// Whether a criterion says whose record it is, in any of the spellings R4 has for that: by the element that names the
+/// patient, and by a patient. Other parties beside the patient make no difference to what is the patient's.
+pub fn is_named_by(resource_type: ResourceType, criterion: &Criterion) -> bool {
+    let plain = !matches!(criterion.modifier(), Some(Modifier::Not));
+    let same = parameter(resource_type)
+        .and_then(|name| definition::lookup(resource_type, name))
+        .is_some_and(|own| own.paths == criterion.definition().paths);
+    let targets = &criterion.definition().targets;
+    let may_be_patient = || targets.iter().any(|target| matches!(&**target, "Patient" | "Resource"));
+    plain
+        && same
+        && criterion.operands().iter().any(|operand| match operand {
+            Operand::Reference { resource_type, .. } => {
+                resource_type.map_or_else(may_be_patient, |resource_type| resource_type.as_str() == "Patient")
+            }
+            _ => true,
+        })
 }
 
 /// Whose record `resource` is.
@@ -110,12 +131,13 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
         let id = resource.get("id").and_then(Value::text).and_then(|id| Id::parse(&id).ok());
         return id.map_or(Subject::Unprovable, |id| Subject::Patients(vec![id]));
     }
-    let mut patients = Vec::new();
+    let mut patients: Vec<Id> = Vec::new();
     let (mut provable, mut stated) = (true, false);
     for path in &rule.paths {
         path.any(resource, &mut |value| {
             stated = true;
             match patient(value, bases) {
+                Party::Patient(id) if patients.contains(&id) => {}
                 Party::Patient(id) => patients.push(id),
                 Party::Other if rule.paths.len() == 1 && path.first() != "subject" => {}
                 Party::Other | Party::Unknown => provable = false,
@@ -131,7 +153,7 @@ pub fn of(resource_type: ResourceType, resource: Value<'_>, bases: &[&str]) -> S
             Party::Unknown => false,
         });
     }
-    match (stated, provable && !patients.is_empty()) {
+    match (stated, provable && patients.len() == 1) {
         (false, _) => Subject::Unstated,
         (true, true) => Subject::Patients(patients),
         (true, false) => Subject::Unprovable,
@@ -144,17 +166,20 @@ enum Party {
     Unknown,
 }
 
-/// Reads a Reference; one whose literal and logical parts could disagree about the type proves nothing.
+/// Reads a Reference; one whose parts could disagree proves nothing: a type beside the literal reference that is another,
+/// or an identifier beside it, because whose it is cannot be told from here.
 fn patient(value: Value<'_>, bases: &[&str]) -> Party {
     let text = value.get("reference").and_then(Value::text);
     let Some(reference) = text.as_deref().and_then(|text| Reference::parse(text, bases)) else { return Party::Unknown };
     let stated = value.get("type").and_then(Value::text).unwrap_or(Cow::Borrowed(reference.resource_type.as_str()));
     if stated != reference.resource_type.as_str() {
         Party::Unknown
-    } else if reference.resource_type.as_str() == "Patient" {
-        Party::Patient(reference.id)
-    } else {
+    } else if reference.resource_type.as_str() != "Patient" {
         Party::Other
+    } else if value.get("identifier").is_some() {
+        Party::Unknown
+    } else {
+        Party::Patient(reference.id)
     }
 }
 
@@ -190,7 +215,8 @@ mod tests {
             assert_eq!(subject(text), patients(&["p1"]), "{text}");
         }
         let two = r#"{"resourceType":"Appointment","participant":[{"actor":{"reference":"Patient/p1"}},{"actor":{"reference":"Patient/p2"}}]}"#;
-        assert_eq!(subject(two), patients(&["p1", "p2"]));
+        assert_eq!(subject(two), Subject::Unprovable);
+        assert_eq!(subject(&two.replace("p2", "p1")), patients(&["p1"]));
         assert_eq!(subject(r#"{"resourceType":"Practitioner","id":"x"}"#), Subject::NotPatientData);
         assert_eq!(subject(r#"{"resourceType":"Medication","id":"x"}"#), Subject::NotPatientData);
     }
@@ -203,6 +229,8 @@ mod tests {
             r#"{"resourceType":"Observation","subject":{"reference":"Group/g1"}}"#,
             r#"{"resourceType":"Observation","subject":{"identifier":{"value":"MRN-1"}}}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"http://other/fhir/Patient/p1"}}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1","identifier":{"value":"MRN-2"}}}"#,
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"reference":"Patient/p1","identifier":{"value":"MRN-2"}}]}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1","type":"Group"}}"#,
             r#"{"resourceType":"Observation","subject":[{"reference":"Patient/p1"},{"reference":"urn:x"}]}"#,
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p1"},"focus":[{"reference":"Patient/p2"}]}"#,

@@ -1,31 +1,28 @@
 //! A searchset, filtered entry by entry as it arrives.
 //!
-//! One entry at a time is held; no tree of the whole is ever built. The new Bundle is written by us: type, entries that
-//! may leave, a total where every match was seen, links of our own.
+//! Takes: the EHR's searchsets, one after the other, in pieces of any size. Gives: a Bundle of our own: type, entries that
+//! may leave, a total where every match was seen, our links; it ends where its page is full. Guarantees: one entry at a time
+//! is held, and no tree of the whole is ever built. Refuses: what `envelope` refuses, and entries beyond
+//! [`limits::ENTRY_BYTES`].
 
-use super::judge::{Judge, Verdict};
+mod envelope;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use envelope::State;
+
+use super::judge::{Judge, Mode, Verdict};
+use super::order::Order;
 use super::tally::{Tally, Withheld};
-use super::{Bases, FilterError, Judged, Released, redact};
-use crate::fhir::json::{Document, JsonError, Kind, Tape, Value, write_string};
+use super::{Attribution, Bases, ContentLinks, FilterError, Judged, Released, honesty, redact};
+use crate::fhir::json::{Kind, Tape, Value, write_string};
 use crate::fhir::reference::Reference;
 use crate::limits;
 use crate::rewrite::Question;
 use crate::understand::{Interaction, Search, TotalWanted};
 
 const BEGINNING: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"";
-
-/// Where in the Bundle the next byte is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Before the opening brace.
-    Start,
-    /// Before a member of the Bundle, or its end; `first` where no comma is due.
-    Member { first: bool },
-    /// Before an item of `entry`, or the array's end.
-    Entry { first: bool },
-    /// After the closing brace.
-    End,
-}
 
 /// Filters one searchset.
 pub struct BundleFilter<'q> {
@@ -37,6 +34,10 @@ pub struct BundleFilter<'q> {
     /// How many bytes were held when the piece at hand was last found incomplete.
     tried: usize,
     seen: Vec<&'static str>,
+    /// Names of members that do not matter, quotes included.
+    others: Vec<Box<str>>,
+    /// Whether it is the EHR's answer to the question itself, and not a further page of that.
+    is_first: bool,
     /// Entries that come along with a match that has not been seen yet.
     deferred: Vec<Vec<u8>>,
     deferred_bytes: usize,
@@ -48,25 +49,52 @@ pub struct BundleFilter<'q> {
     out: Vec<u8>,
     entries: u32,
     tally: Tally,
+    /// Matches that the page may hold; `None` is all that come.
+    size: Option<u32>,
+    /// With so many matches the page is not filled up from a further searchset.
+    enough: Option<u32>,
+    /// Matches of the searchset at hand that an earlier page held.
+    passed: u32,
+    /// Matches of the searchset at hand that may leave, those of earlier pages among them.
+    here: u32,
+    /// Where in the searchset at hand the next page begins.
+    further: Option<u32>,
+    /// Whether the page was full before the searchset at hand: it is read only to see whether there is more.
+    looks_ahead: bool,
+    /// What came along so far, which the EHR may repeat with each of its pages.
+    along: HashSet<Reference>,
+    /// The order that was asked for, where it can be told.
+    order: Option<Order>,
     /// What became of each resource; kept for [`super::explain`] only.
     account: Option<Vec<Judged>>,
 }
 
 impl<'q> BundleFilter<'q> {
-    /// A filter for the answer to `question`.
+    /// A filter for the answer to `question`, without links to the content of documents.
     pub fn new(question: &'q Question, bases: Bases<'q>) -> Self {
+        Self::of(question, Judge::new(question, bases, None))
+    }
+
+    /// A filter whose links to the content of documents are `links`.
+    pub fn linking(question: &'q Question, bases: Bases<'q>, links: &'q dyn ContentLinks) -> Self {
+        Self::of(question, Judge::new(question, bases, Some(links)))
+    }
+
+    fn of(question: &'q Question, judge: Judge<'q>) -> Self {
         let mut opening = b"{\"fullUrl\":".to_vec();
-        write_string(bases.gateway, &mut opening);
+        write_string(judge.bases().gateway, &mut opening);
         opening.pop();
         opening.push(b'/');
         Self {
             question,
-            judge: Judge::new(question, bases),
+            judge,
             tape: Tape::new(),
             state: State::Start,
             held: Vec::new(),
             tried: 0,
             seen: Vec::new(),
+            others: Vec::new(),
+            is_first: true,
             deferred: Vec::new(),
             deferred_bytes: 0,
             next: None,
@@ -75,8 +103,86 @@ impl<'q> BundleFilter<'q> {
             out: BEGINNING.to_vec(),
             entries: 0,
             tally: Tally::default(),
+            size: None,
+            enough: None,
+            passed: 0,
+            here: 0,
+            further: None,
+            looks_ahead: false,
+            along: HashSet::new(),
+            order: Order::of(question),
             account: None,
         }
+    }
+
+    /// What is known beside the records of the searchset at hand, where the decision asks who is responsible for them.
+    pub fn attribute(&mut self, attribution: Option<Arc<Attribution>>) {
+        self.judge.attribute(attribution);
+    }
+
+    /// Lets it end where the page which was asked for is full, and begin after what earlier pages held.
+    pub fn paged(self) -> Self {
+        let passed = match self.question.interaction() {
+            Interaction::Page(page) => page.passed(),
+            Interaction::Read(_) | Interaction::Search(_) => 0,
+        };
+        Self { size: self.question.page_limit(), enough: self.question.page_size(), passed, ..self }
+    }
+
+    /// Whether something that was written leads to what was withheld later. Where the EHR's searchsets are still at hand,
+    /// all is written again, by [`Self::again`].
+    pub fn leads_to_withheld(&self) -> bool {
+        self.judge.is_named_in(&self.out)
+    }
+
+    /// A filter for the same page that knows from the beginning what this one withheld.
+    pub fn again(self) -> Self {
+        let is_paged = self.enough.is_some();
+        let again = Self::of(self.question, self.judge.again());
+        if is_paged { again.paged() } else { again }
+    }
+
+    /// Goes on with the EHR's next searchset.
+    pub fn next_searchset(&mut self) {
+        self.looks_ahead = self.has(self.enough);
+        self.state = State::Start;
+        self.held.clear();
+        self.tried = 0;
+        self.seen.clear();
+        self.others.clear();
+        self.is_first = false;
+        self.deferred_bytes = 0;
+        self.next = None;
+        self.continues = false;
+        self.passed = 0;
+        self.here = 0;
+    }
+
+    /// How many matches of the searchset at hand come before the next page; `None` where none is known to follow.
+    pub fn further(&self) -> Option<u32> {
+        self.further
+    }
+
+    /// Whether nothing more can be learned from the searchset at hand.
+    pub fn has_seen_enough(&self) -> bool {
+        let comes_alone = self.question.interaction().search().is_some_and(|search| search.includes().is_empty());
+        self.further.is_some() && (self.looks_ahead || comes_alone)
+    }
+
+    /// Whether the EHR's order is certainly another than the one that was asked for, and cannot be mended: this page is not
+    /// all there is (`is_last` says whether one follows), or was sent in part.
+    pub fn is_out_of_order(&self, is_last: bool) -> bool {
+        let is_all = is_last && matches!(self.question.interaction(), Interaction::Search(_));
+        self.order.as_ref().is_some_and(|order| order.is_broken() && !(is_all && order.can_mend()))
+    }
+
+    /// Whether the EHR said that there is more. Where [`Self::end`] gave no place for it, it cannot be had.
+    pub fn continues(&self) -> bool {
+        self.continues
+    }
+
+    fn has(&self, matches: Option<u32>) -> bool {
+        matches.is_some_and(|matches| self.tally.matches >= matches)
     }
 
     /// A filter that keeps account of every resource.
@@ -91,10 +197,15 @@ impl<'q> BundleFilter<'q> {
 
     /// Takes the next bytes of the EHR's answer.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FilterError> {
+        self.out.reserve_exact(bytes.len());
+        if self.held.is_empty() {
+            let (used, outcome) = self.consume(bytes);
+            self.keep(bytes.get(used..).unwrap_or_default().to_vec())?;
+            return outcome;
+        }
         self.held.reserve_exact(bytes.len());
         self.held.extend_from_slice(bytes);
-        self.out.reserve_exact(bytes.len());
-        let grown = self.tried < limits::STREAM_FRAME_BYTES || self.held.len() >= self.tried.saturating_mul(2);
+        let grown = self.tried < limits::STREAM_BITE_BYTES || self.held.len() >= self.tried.saturating_mul(2);
         if grown || self.held.len() > limits::ENTRY_BYTES {
             self.advance()?;
         }
@@ -103,7 +214,11 @@ impl<'q> BundleFilter<'q> {
 
     /// What is ready to be sent; empties it.
     pub fn take_output(&mut self) -> Released {
-        Released(std::mem::take(&mut self.out))
+        self.order.iter_mut().for_each(Order::sent);
+        let mut out = std::mem::take(&mut self.out);
+        // It may wait for its client as long as it takes, and others with it.
+        out.shrink_to_fit();
+        Released(out)
     }
 
     /// How much is ready to be sent.
@@ -130,10 +245,13 @@ impl<'q> BundleFilter<'q> {
     /// Closes the Bundle with our own links: `own` is this page, `next` the sealed link to a further one.
     pub fn close(mut self, own: &str, next: Option<&str>) -> (Released, Tally) {
         let shape = self.question.interaction().shape();
+        let first_page = matches!(self.question.interaction(), Interaction::Search(_));
+        if first_page && next.is_none() && !self.continues {
+            self.order.iter_mut().for_each(|order| order.mend(&mut self.out));
+        }
         if self.entries > 0 {
             self.out.push(b']');
         }
-        let first_page = matches!(self.question.interaction(), Interaction::Search(_));
         let states_total = first_page && next.is_none() && !self.continues && shape.total != TotalWanted::None;
         close_bundle(states_total.then_some(self.tally.matches), own, next, &mut self.out);
         (Released(self.out), self.tally)
@@ -144,140 +262,20 @@ impl<'q> BundleFilter<'q> {
         &self.tally
     }
 
+    /// Goes on with what is held.
     fn advance(&mut self) -> Result<(), FilterError> {
-        let held = std::mem::take(&mut self.held);
-        let mut tape = std::mem::take(&mut self.tape);
-        let mut at = 0;
-        let outcome = loop {
-            match self.step(&mut tape, held.get(at..).unwrap_or_default()) {
-                Ok(Some(used)) => at += used,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        self.tape = tape;
-        self.held = held;
-        self.held.drain(..at);
-        self.tried = self.held.len();
-        if self.held.len() > limits::ENTRY_BYTES {
-            return Err(FilterError::EntryTooLarge);
-        }
+        let mut held = std::mem::take(&mut self.held);
+        let (used, outcome) = self.consume(&held);
+        held.drain(..used);
+        self.keep(held)?;
         outcome
     }
 
-    /// Consumes one piece of `rest`; `None` where more bytes are needed.
-    fn step(&mut self, tape: &mut Tape, rest: &[u8]) -> Result<Option<usize>, FilterError> {
-        let Some(start) = rest.iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(None) };
-        let piece = rest.get(start..).unwrap_or_default();
-        let byte = piece.first().copied().unwrap_or_default();
-        let used = match (self.state, byte) {
-            (State::Start, b'{') => {
-                self.state = State::Member { first: true };
-                1
-            }
-            (State::Member { .. }, b'}') => {
-                if !(self.seen.contains(&"resourceType") && self.seen.contains(&"type")) {
-                    return Err(FilterError::Mismatch);
-                }
-                self.state = State::End;
-                1
-            }
-            (State::Member { first: false }, b',') => {
-                self.state = State::Member { first: true };
-                1
-            }
-            (State::Member { first: true }, b'"') => match self.member(tape, piece)? {
-                Some(used) => used,
-                None => return Ok(None),
-            },
-            (State::Entry { .. }, b']') => {
-                self.state = State::Member { first: false };
-                1
-            }
-            (State::Entry { first: false }, b',') => {
-                self.state = State::Entry { first: true };
-                1
-            }
-            (State::Entry { first: true }, _) => match read_first(tape, piece)? {
-                Some((document, used)) => {
-                    self.entry(document.root(), false);
-                    self.state = State::Entry { first: false };
-                    used
-                }
-                None => return Ok(None),
-            },
-            (State::End, _) => return Err(FilterError::Json(JsonError::Trailing(start))),
-            _ => return Err(FilterError::Json(JsonError::Syntax(start))),
-        };
-        Ok(Some(start + used))
-    }
-
-    /// A member of the Bundle. Its value is complete before it counts, but for `entry`, which is entered.
-    fn member(&mut self, tape: &mut Tape, piece: &[u8]) -> Result<Option<usize>, FilterError> {
-        let Some((name, used)) = read_first(tape, piece)? else { return Ok(None) };
-        let name = known(name.root().raw());
-        let after = piece.get(used..).unwrap_or_default();
-        let Some(colon) = after.iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(None) };
-        if after.get(colon) != Some(&b':') {
-            return Err(FilterError::Json(JsonError::Syntax(used)));
-        }
-        let value = after.get(colon + 1..).unwrap_or_default();
-        let Some(begin) = value.iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(None) };
-        let before = used + colon + 1;
-        if name == Some("entry") && value.get(begin) == Some(&b'[') {
-            self.note("entry")?;
-            if !(self.seen.contains(&"resourceType") && self.seen.contains(&"type")) {
-                return Err(FilterError::Mismatch);
-            }
-            self.state = State::Entry { first: true };
-            return Ok(Some(before + begin + 1));
-        }
-        let Some((document, length)) = read_first(tape, value)? else { return Ok(None) };
-        if let Some(name) = name {
-            self.note(name)?;
-            self.envelope(name, document.root())?;
-        }
-        self.state = State::Member { first: false };
-        Ok(Some(before + length))
-    }
-
-    fn note(&mut self, name: &'static str) -> Result<(), FilterError> {
-        if self.seen.contains(&name) {
-            return Err(FilterError::Json(JsonError::Duplicate(0)));
-        }
-        self.seen.push(name);
-        Ok(())
-    }
-
-    fn envelope(&mut self, name: &str, value: Value<'_>) -> Result<(), FilterError> {
-        let is = |text: &str| value.text().is_some_and(|have| have == text);
-        match name {
-            "resourceType" if !is("Bundle") => Err(FilterError::Mismatch),
-            "type" if !is("searchset") => Err(FilterError::Mismatch),
-            "entry" => Err(FilterError::Mismatch),
-            "link" => {
-                self.links(value);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn links(&mut self, links: Value<'_>) {
-        for link in links.items() {
-            if link.get("relation").and_then(Value::text).is_none_or(|relation| relation != "next") {
-                continue;
-            }
-            self.continues = true;
-            let Some(url) = link.get("url").and_then(Value::text) else { continue };
-            let below = url
-                .strip_prefix(self.judge.bases().ehr)
-                .filter(|rest| rest.starts_with(['/', '?']) && !rest.contains('#') && !leaves_base(rest));
-            match below {
-                Some(rest) if rest.bytes().all(|byte| byte.is_ascii_graphic()) => self.next = Some(rest.to_owned()),
-                _ => self.tally.foreign_links += 1,
-            }
-        }
+    /// Holds what is not complete yet.
+    fn keep(&mut self, held: Vec<u8>) -> Result<(), FilterError> {
+        self.tried = held.len();
+        self.held = held;
+        if self.tried > limits::ENTRY_BYTES { Err(FilterError::EntryTooLarge) } else { Ok(()) }
     }
 
     fn entry(&mut self, entry: Value<'_>, last_chance: bool) {
@@ -289,16 +287,47 @@ impl<'q> BundleFilter<'q> {
         else {
             return self.withhold(Withheld::Malformed, None);
         };
-        let release = match self.judge.resource(&identity, resource) {
+        let is_within = self.here >= self.passed && !self.looks_ahead && !self.has(self.size);
+        let verdict =
+            if is_within { self.judge.resource(&identity, resource) } else { self.judge.aside(&identity, resource) };
+        let release = match verdict {
+            Verdict::Release(release) if release.mode == Mode::Match => {
+                self.here += 1;
+                if self.order.as_mut().is_some_and(|order| order.see(resource)) {
+                    self.tally.unheeded.insert("_sort".into());
+                }
+                if !is_within {
+                    if self.here > self.passed {
+                        self.further.get_or_insert(self.here - 1);
+                    }
+                    return;
+                }
+                release
+            }
+            Verdict::Release(_) if self.looks_ahead || !self.along.insert(identity.clone()) => return,
             Verdict::Release(release) => release,
+            Verdict::Withhold(_) if self.question.is_evidence(identity.resource_type) => {
+                self.tally.received -= u32::from(!last_chance);
+                self.tally.evidence += 1;
+                return;
+            }
+            Verdict::Withhold(Withheld::Include) if self.looks_ahead => return,
             Verdict::Withhold(Withheld::Include) if !last_chance && self.may_wait(&identity, entry) => return,
-            Verdict::Withhold(reason) => return self.withhold(reason, Some((&identity, resource))),
+            Verdict::Withhold(reason) => {
+                if reason == Withheld::Authorship {
+                    self.tally.judge(self.judge.authorship(identity.resource_type, resource));
+                }
+                let ehr = [self.judge.bases().ehr];
+                honesty::note_unheeded(reason, &identity, resource, self.question, &ehr, &mut self.tally);
+                return self.withhold(reason, Some((&identity, resource)));
+            }
         };
         self.tally.release(&release.patients);
+        self.tally.judge(release.authorship);
         if let Some(account) = &mut self.account {
             account.push(Judged { resource: Some(identity.clone()), withheld: None, failed: Vec::new() });
         }
-        if release.mode == super::judge::Mode::Match {
+        if release.mode == Mode::Match {
             self.tally.matches += 1;
         }
         if self.question.interaction().shape().count_only {
@@ -306,6 +335,7 @@ impl<'q> BundleFilter<'q> {
         }
         self.out.extend_from_slice(if self.entries == 0 { b",\"entry\":[" } else { b"," });
         self.entries += 1;
+        let begin = self.out.len();
         let name = [identity.resource_type.as_str(), "/", identity.id.as_str(), "\",\"resource\":"];
         self.out.extend_from_slice(&self.opening);
         name.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
@@ -313,6 +343,9 @@ impl<'q> BundleFilter<'q> {
         self.out.extend_from_slice(b",\"search\":{\"mode\":\"");
         self.out.extend_from_slice(release.mode.as_str().as_bytes());
         self.out.extend_from_slice(b"\"}}");
+        if let Some(order) = &mut self.order {
+            order.wrote(release.mode, resource, begin, self.out.len());
+        }
     }
 
     fn withhold(&mut self, reason: Withheld, resource: Option<(&Reference, Value<'_>)>) {
@@ -338,10 +371,21 @@ impl<'q> BundleFilter<'q> {
     }
 }
 
-/// Whether the path of a target, read as some server might, leads up or to another host.
-fn leaves_base(target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
-    ["..", "%2e", "//", "\\"].iter().any(|step| path.contains(step))
+/// Filters a searchset that is held whole; gives what [`BundleFilter::end`] gives as well. What was withheld is known from
+/// the beginning: where something that was written already leads to it, all is written again.
+pub fn searchset<'q>(
+    bytes: &[u8],
+    mut filter: BundleFilter<'q>,
+) -> Result<(BundleFilter<'q>, Option<String>), FilterError> {
+    filter.feed(bytes)?;
+    let next = filter.end()?;
+    if !filter.leads_to_withheld() {
+        return Ok((filter, next));
+    }
+    let mut again = filter.again();
+    again.feed(bytes)?;
+    let next = again.end()?;
+    Ok((again, next))
 }
 
 /// A searchset without entries, to the byte what a filter writes that lets none through.
@@ -364,24 +408,4 @@ fn close_bundle(total: Option<u32>, own: &str, next: Option<&str>, out: &mut Vec
         out.push(b'}');
     }
     out.extend_from_slice(b"]}");
-}
-
-fn read_first<'t>(tape: &'t mut Tape, piece: &'t [u8]) -> Result<Option<(Document<'t>, usize)>, FilterError> {
-    match tape.read_first(piece) {
-        Ok(found) => Ok(Some(found)),
-        Err(JsonError::Incomplete) => Ok(None),
-        Err(error) => Err(FilterError::Json(error)),
-    }
-}
-
-/// The members of a Bundle that matter here; a name is compared as it is written, quotes included.
-fn known(raw: &str) -> Option<&'static str> {
-    Some(match raw {
-        "\"resourceType\"" => "resourceType",
-        "\"type\"" => "type",
-        "\"link\"" => "link",
-        "\"entry\"" => "entry",
-        "\"total\"" => "total",
-        _ => return None,
-    })
 }

@@ -45,8 +45,22 @@ impl Judge<'_> {
                 alternatives.iter().map(|all| unmet(all)).min_by_key(Vec::len).unwrap_or_default()
             }
             Withheld::Label => self.labels(resource),
+            Withheld::Computed => {
+                let mut found = Vec::new();
+                self.computed_labels(resource, &mut |label| {
+                    let text = format!("{}|{}", label.system, label.code);
+                    if !found.contains(&text) {
+                        found.push(text);
+                    }
+                });
+                found
+            }
             Withheld::Query => {
                 self.question().interaction().search().map(|search| unmet(search.criteria())).unwrap_or_default()
+            }
+            Withheld::Authorship => {
+                let verdict = self.authorship(identity.resource_type, resource);
+                verdict.map(|verdict| verdict.to_string()).into_iter().collect()
             }
             Withheld::Include
             | Withheld::Malformed
@@ -59,9 +73,11 @@ impl Judge<'_> {
 
     /// The labels of a resource and in it that are withheld.
     fn labels(&self, resource: Value<'_>) -> Vec<String> {
-        let own = resource.get("meta").and_then(|meta| meta.get("security"));
+        let contained = resource.get("contained").into_iter().flat_map(Value::each);
+        let metas = std::iter::once(resource).chain(contained).filter_map(|resource| resource.get("meta"));
+        let own = metas.filter_map(|meta| meta.get("security")).flat_map(Value::each);
         let mut found = Vec::new();
-        own.into_iter().flat_map(Value::each).for_each(|label| self.note(label, &mut found));
+        own.for_each(|label| self.note(label, &mut found));
         self.inline_labels(resource, &mut |label| self.note(label, &mut found));
         found
     }

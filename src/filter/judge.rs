@@ -1,25 +1,23 @@
 //! The verdict on one resource.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use memchr::memmem;
 
 use super::Bases;
+use super::attribution::Attribution;
+use super::closure::{ContentLinks, WithheldNames};
 use super::tally::Withheld;
-use crate::decide::{Elements, TypeRule};
+use crate::authorship;
+use crate::decide::{Elements, Kept, TypeRule};
 use crate::fhir::json::{Kind, Value};
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::reference::Reference;
 use crate::fhir::search as fhir_search;
 use crate::fhir::subject::{self, Subject};
 use crate::rewrite::Question;
-use crate::understand::{Direction, Include, Interaction, Search};
-
-/// Inline labels (DS4P 1.0.0), on any element.
-const INLINE_LABEL: &str = "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
-
-/// The system of `Composition.confidentiality`, which is a plain code.
-const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+use crate::understand::{Direction, Include, Interaction, Search, Summary};
 
 /// How a released resource came to be in the answer (R4 `search-entry-mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +41,19 @@ pub(super) struct Release<'q> {
     pub(super) mode: Mode,
     pub(super) elements: &'q Elements,
     pub(super) asked_elements: &'q [Box<str>],
+    pub(super) summary: Summary,
     pub(super) patients: Vec<Id>,
     pub(super) keep_contained: bool,
+    /// Whether what is contained leaves, so that references to it lead somewhere.
+    pub(super) inside: bool,
     /// Whether of something that is contained only a part leaves.
     pub(super) redacts_contained: bool,
     /// Whether an element that is kept holds nothing that redaction would take out of it.
     pub(super) verbatim: bool,
+    /// Whether some reference or link in it must not leave as it is.
+    pub(super) astray: bool,
+    /// Who is responsible for it, where that was asked.
+    pub(super) authorship: Option<authorship::Verdict>,
 }
 
 pub(super) enum Verdict<'q> {
@@ -63,12 +68,54 @@ pub(super) struct Judge<'q> {
     ehr: memmem::Finder<'q>,
     released: HashSet<Reference>,
     referred_to: HashSet<Reference>,
+    withheld: WithheldNames,
+    links: Option<&'q dyn ContentLinks>,
+    attribution: Option<Arc<Attribution>>,
 }
 
 impl<'q> Judge<'q> {
-    pub(super) fn new(question: &'q Question, bases: Bases<'q>) -> Self {
+    pub(super) fn new(question: &'q Question, bases: Bases<'q>, links: Option<&'q dyn ContentLinks>) -> Self {
         let ehr = memmem::Finder::new(bases.ehr);
-        Self { question, bases, ehr, released: HashSet::new(), referred_to: HashSet::new() }
+        let (released, referred_to, withheld) = (HashSet::new(), HashSet::new(), WithheldNames::default());
+        Self { question, bases, ehr, released, referred_to, withheld, links, attribution: None }
+    }
+
+    /// Judges what follows by this, where the decision asks who is responsible.
+    pub(super) fn attribute(&mut self, attribution: Option<Arc<Attribution>>) {
+        self.attribution = attribution;
+    }
+
+    /// The verdict on who is responsible for a resource, where the decision asks for it; nobody, where nothing was gathered.
+    pub(super) fn authorship(&self, resource_type: ResourceType, resource: Value<'_>) -> Option<authorship::Verdict> {
+        self.question.rule(resource_type)?.authorship?;
+        let known = self.attribution.as_ref();
+        Some(known.map_or(authorship::Verdict::Unknown, |known| known.verdict(resource)))
+    }
+
+    fn check_authorship(
+        &self,
+        rule: &TypeRule,
+        resource_type: ResourceType,
+        resource: Value<'_>,
+    ) -> Result<Option<authorship::Verdict>, Withheld> {
+        let verdict = self.authorship(resource_type, resource);
+        match rule.authorship.zip(verdict) {
+            Some((accepted, verdict)) if !accepted.admit(verdict) => Err(Withheld::Authorship),
+            _ => Ok(verdict),
+        }
+    }
+
+    /// A judge of the same answer who knows from the beginning what this one withheld.
+    pub(super) fn again(self) -> Self {
+        Self { withheld: self.withheld, ..Self::new(self.question, self.bases, self.links) }
+    }
+
+    pub(super) fn withheld_names(&self) -> &WithheldNames {
+        &self.withheld
+    }
+
+    pub(super) fn links(&self) -> Option<&'q dyn ContentLinks> {
+        self.links
     }
 
     pub(super) fn bases(&self) -> Bases<'q> {
@@ -79,13 +126,13 @@ impl<'q> Judge<'q> {
         self.question
     }
 
-    fn ehr(&self) -> [&'q str; 1] {
+    pub(super) fn ehr(&self) -> [&'q str; 1] {
         [self.bases.ehr]
     }
 
     /// Whether a resource may hold a URL below the EHR's base: a cheap question before a thorough one.
     pub(super) fn mentions_ehr(&self, resource: Value<'_>) -> bool {
-        resource.is_veiled() || self.ehr.find(resource.raw().as_bytes()).is_some()
+        resource.traits().veiled || self.ehr.find(resource.raw().as_bytes()).is_some()
     }
 
     /// Type and id of a resource.
@@ -104,95 +151,78 @@ impl<'q> Judge<'q> {
                 }
                 Verdict::Release(release)
             }
-            Err(reason) => Verdict::Withhold(reason),
+            Err(reason) => {
+                self.withheld.note(reason, identity);
+                Verdict::Withhold(reason)
+            }
+        }
+    }
+
+    /// The verdict on a resource that this page does not hold: it opens no way.
+    pub(super) fn aside(&mut self, identity: &Reference, resource: Value<'_>) -> Verdict<'q> {
+        match self.verdict(identity, resource) {
+            Ok(release) => Verdict::Release(release),
+            Err(reason) => {
+                self.withheld.note(reason, identity);
+                Verdict::Withhold(reason)
+            }
         }
     }
 
     fn verdict(&self, identity: &Reference, resource: Value<'_>) -> Result<Release<'q>, Withheld> {
         let resource_type = identity.resource_type;
         let rule = self.question.rule(resource_type).ok_or(Withheld::Type)?;
-        let outline = Outline::of(resource);
+        let outline = self.outline(resource);
         self.check_labels(resource, outline)?;
-        let patients = self.check_subject(resource_type, resource)?;
+        let owners = self.check_subject(resource_type, resource)?;
+        let is_proven = owners.is_some();
+        let patients = owners.unwrap_or_default();
         self.check_constraints(rule, resource)?;
         let contained = resource.get("contained");
+        if self.embeds(resource, contained) {
+            return Err(Withheld::Malformed);
+        }
         let redacts_contained = contained.is_some_and(|contained| self.redacts_contained(contained));
         if outline.modifier_extension && (redacts_contained || !matches!(rule.elements, Elements::All)) {
             return Err(Withheld::Modifier);
         }
         let mode = match self.question.interaction() {
             Interaction::Read(_) => Mode::Match,
-            Interaction::Search(search) => self.mode(search, identity, resource)?,
-            Interaction::Page(page) => self.mode(page.search(), identity, resource)?,
+            Interaction::Search(search) => self.mode(search, identity, resource, is_proven)?,
+            Interaction::Page(page) => self.mode(page.search(), identity, resource, is_proven)?,
         };
-        let keep_contained = contained.is_none_or(|contained| self.permits_contained(contained));
+        let authorship = self.check_authorship(rule, resource_type, resource)?;
+        let keep_contained = contained.is_none_or(|contained| self.permits_contained(contained, authorship));
+        let inside = contained.is_some() && keep_contained && rule.elements.child("contained") == Kept::Whole;
         let shape = self.question.interaction().shape();
         let asked_elements = if mode == Mode::Match { shape.elements.as_slice() } else { &[] };
-        let (elements, verbatim) = (&rule.elements, outline.verbatim);
+        let astray = outline.linked || self.leads_astray(resource, &patients, inside);
         Ok(Release {
             resource_type,
             mode,
-            elements,
+            elements: &rule.elements,
             asked_elements,
+            summary: shape.summary,
             patients,
             keep_contained,
+            inside,
             redacts_contained,
-            verbatim,
+            verbatim: outline.verbatim,
+            astray,
+            authorship,
         })
     }
 
-    fn check_labels(&self, resource: Value<'_>, outline: Outline) -> Result<(), Withheld> {
-        let metas = resource.get("meta").into_iter().flat_map(Value::each);
-        let mut own = metas.filter_map(|meta| meta.get("security")).flat_map(Value::each);
-        let withheld = own.any(|label| self.withholds(label)) || self.withholds_content(resource);
-        if withheld || (outline.inline_label && self.has_inline_label(resource)) {
-            return Err(Withheld::Label);
-        }
-        Ok(())
-    }
-
-    /// Whether what a document or its description says of its content's confidentiality is withheld.
-    fn withholds_content(&self, resource: Value<'_>) -> bool {
-        let obligations = self.question.permit().obligations();
-        let mut concepts = resource.get("securityLabel").into_iter().flat_map(Value::each);
-        let mut confidentialities = resource.get("confidentiality").into_iter().flat_map(Value::each);
-        concepts.any(|concept| match concept.get("coding") {
-            Some(codings) => codings.each().any(|coding| self.withholds(coding)),
-            None => self.withholds(concept),
-        }) || confidentialities
-            .any(|code| obligations.withholds_label(CONFIDENTIALITY, &code.text().unwrap_or_default()))
-    }
-
-    pub(super) fn withholds(&self, label: Value<'_>) -> bool {
-        let member = |name: &str| label.get(name).and_then(Value::text).unwrap_or_default();
-        self.question.permit().obligations().withholds_label(&member("system"), &member("code"))
-    }
-
-    /// Whether any element below carries an inline label that is withheld.
-    fn has_inline_label(&self, value: Value<'_>) -> bool {
-        let mut found = false;
-        self.inline_labels(value, &mut |label| found |= self.withholds(label));
-        found
-    }
-
-    /// Visits the inline labels of all elements below.
-    pub(super) fn inline_labels<'v>(&self, value: Value<'v>, visit: &mut dyn FnMut(Value<'v>)) {
-        if value.get("url").and_then(Value::text).is_some_and(|url| url == INLINE_LABEL) {
-            value.members().filter(|member| member.name.starts_with("value")).for_each(|member| visit(member.value));
-        }
-        value.members().for_each(|member| self.inline_labels(member.value, visit));
-        value.items().for_each(|item| self.inline_labels(item, visit));
-    }
-
-    fn check_subject(&self, resource_type: ResourceType, resource: Value<'_>) -> Result<Vec<Id>, Withheld> {
+    /// The patients whose record it is; `None` for a record about many parties, which may come along and is no match.
+    fn check_subject(&self, resource_type: ResourceType, resource: Value<'_>) -> Result<Option<Vec<Id>>, Withheld> {
         match subject::of(resource_type, resource, &self.ehr()) {
             Subject::Patients(patients) => {
                 let admitted = patients.iter().all(|patient| self.question.admits(patient));
-                if admitted { Ok(patients) } else { Err(Withheld::Patient) }
+                if admitted { Ok(Some(patients)) } else { Err(Withheld::Patient) }
             }
-            Subject::NotPatientData => Ok(Vec::new()),
+            Subject::NotPatientData => Ok(Some(Vec::new())),
             // About many parties: its own rule is that everything it is about was released (see `comes_along`).
-            Subject::Unprovable if self.may_come_along(resource_type) => Ok(Vec::new()),
+            Subject::Unprovable if self.may_come_along(resource_type) => Ok(None),
             Subject::Unprovable | Subject::Unstated => Err(Withheld::Subject),
         }
     }
@@ -203,14 +233,20 @@ impl<'q> Judge<'q> {
         resource_type.as_str() == "Provenance" && asked.iter().any(reverse)
     }
 
-    fn check_constraints(&self, rule: &TypeRule, resource: Value<'_>) -> Result<(), Withheld> {
+    pub(super) fn check_constraints(&self, rule: &TypeRule, resource: Value<'_>) -> Result<(), Withheld> {
         let holds = rule.alternatives.is_empty()
             || rule.alternatives.iter().any(|all| all.iter().all(|criterion| criterion.matches(resource, &self.ehr())));
         if holds { Ok(()) } else { Err(Withheld::Constraint) }
     }
 
-    fn mode(&self, search: &Search, identity: &Reference, resource: Value<'_>) -> Result<Mode, Withheld> {
-        let of_type = identity.resource_type == search.resource_type();
+    fn mode(
+        &self,
+        search: &Search,
+        identity: &Reference,
+        resource: Value<'_>,
+        is_proven: bool,
+    ) -> Result<Mode, Withheld> {
+        let of_type = is_proven && identity.resource_type == search.resource_type();
         if of_type && search.criteria().iter().all(|criterion| criterion.matches(resource, &self.ehr())) {
             return Ok(Mode::Match);
         }
@@ -277,19 +313,28 @@ impl<'q> Judge<'q> {
         self.released.insert(identity.clone());
     }
 
+    /// Whether a resource holds another where R4 has none: what is there has an owner and labels that nobody asks for.
+    fn embeds(&self, resource: Value<'_>, contained: Option<Value<'_>>) -> bool {
+        let own = 1 + contained.map_or(0, |contained| contained.each().count());
+        let is_resource = |(name, _): &(Option<&str>, Value<'_>)| *name == Some("resourceType");
+        resource.traits().resources as usize > own && resource.below().filter(is_resource).count() > own
+    }
+
     /// Contained resources are resources: each must be permitted on its own, or none of them leaves.
-    fn permits_contained(&self, contained: Value<'_>) -> bool {
+    fn permits_contained(&self, contained: Value<'_>, authorship: Option<authorship::Verdict>) -> bool {
         contained.each().all(|resource| {
             let Some(resource_type) = type_of(resource) else { return false };
             let Some(rule) = self.question.rule(resource_type) else { return false };
             let owned = match subject::of(resource_type, resource, &self.ehr()) {
+                // The id of what is contained is its own affair, and proves nothing.
+                Subject::Patients(_) if subject::is_by_id(resource_type) => false,
                 Subject::Patients(patients) => patients.iter().all(|patient| self.question.admits(patient)),
                 Subject::NotPatientData | Subject::Unstated => true,
                 Subject::Unprovable => false,
             };
-            let plain = resource.get("contained").is_none();
-            let unlabelled = self.check_labels(resource, Outline::of(resource)).is_ok();
-            owned && plain && unlabelled && self.check_constraints(rule, resource).is_ok()
+            // Whoever answers for the whole answers for what is in it.
+            let answered = rule.authorship.is_none_or(|accepted| authorship.is_some_and(|known| accepted.admit(known)));
+            owned && answered && self.check_constraints(rule, resource).is_ok()
         })
     }
 
@@ -311,32 +356,4 @@ fn type_of(resource: Value<'_>) -> Option<ResourceType> {
         return None;
     }
     ResourceType::parse(&resource.get("resourceType")?.text()?).ok()
-}
-
-/// What one look over everything in a resource tells.
-#[derive(Clone, Copy)]
-struct Outline {
-    /// Some element has a modifier extension.
-    modifier_extension: bool,
-    /// Some extension has the URL of an inline label.
-    inline_label: bool,
-    /// There are no extensions, none of primitives, nothing that is null or empty.
-    verbatim: bool,
-}
-
-impl Outline {
-    fn of(resource: Value<'_>) -> Self {
-        let mut outline = Self { modifier_extension: false, inline_label: false, verbatim: true };
-        for (name, value) in resource.below() {
-            match name {
-                Some("modifierExtension") => outline.modifier_extension = true,
-                Some("extension") => outline.verbatim = false,
-                Some("url") => outline.inline_label |= value.text().is_some_and(|url| url == INLINE_LABEL),
-                Some(name) if name.starts_with('_') => outline.verbatim = false,
-                _ => {}
-            }
-            outline.verbatim &= value.kind() != Kind::Null && !value.is_empty();
-        }
-        outline
-    }
 }

@@ -1,20 +1,31 @@
 //! Writing a released resource: only what the decision lets out, under the gateway's name.
 //!
 //! An element list is an allow-list. What is not on it goes, and with it everything that could repeat it: narrative,
-//! extensions of primitives, extensions inside what stays, contained resources, `meta` beyond version, time and labels.
+//! extensions of primitives, extensions inside what stays, contained resources, `meta` beyond version, time and labels,
+//! what references say beside where they lead. References that must not leave (see `closure`) go from whatever leaves.
 //! Numbers and strings that stay are copied byte for byte.
 
-use super::Bases;
+mod copy;
+mod mark;
+mod values;
+
+use copy::Care;
+use mark::{is_mark, may_be_marked, write_mark};
+
+use super::closure::describes_content;
 use super::judge::{Judge, Release};
 use super::tally::Tally;
-use crate::decide::{ElementTree, Elements, Kept};
-use crate::fhir::json::{Kind, Value, write_string};
-use crate::fhir::name::ResourceType;
+use super::{Bases, summary};
+use crate::authorship::Verdict;
+use crate::decide::{Elements, Kept};
+use crate::fhir::json::{Kind, Value, is_link, write_string};
+use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::path::choice_bases;
 use crate::fhir::subject;
+use crate::understand::Summary;
 
 /// The tag of a resource that is not complete (R4 2.20.2, `SUBSETTED`).
-const SUBSETTED: &str = r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"subsetted"}"#;
+pub(super) const SUBSETTED: &str = r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"subsetted"}"#;
 
 /// Parts of `meta` that stay when a resource is redacted.
 const META: &[&str] = &["versionId", "lastUpdated", "security"];
@@ -28,23 +39,39 @@ pub(super) fn write(
     tally: &mut Tally,
 ) {
     let bases = judge.bases();
+    let cuts = release.astray;
+    let drops_contained = !release.keep_contained;
+    let links = cuts && describes_content(release.resource_type);
+    let document = resource.get("id").filter(|_| links).and_then(Value::text);
     let writer = Writer {
         bases,
         judge,
         rewrites: judge.mentions_ehr(resource),
-        drops_contained: !release.keep_contained,
-        verbatim: release.verbatim && release.keep_contained,
+        drops_contained,
+        inside: release.inside,
+        redacts_contained: release.redacts_contained,
+        verbatim: release.verbatim && !drops_contained && !cuts && !holds_narrative(release.resource_type),
+        cuts,
+        drops_narrative: cuts || drops_contained || release.redacts_contained,
+        document: document.and_then(|id| Id::parse(&id).ok()),
     };
     let whole = matches!(release.elements, Elements::All)
         && release.asked_elements.is_empty()
-        && release.keep_contained
-        && !release.redacts_contained;
-    if whole {
-        writer.copy(resource, out);
-    } else {
-        writer.resource(release.resource_type, resource, release.elements, release.asked_elements, out);
-        tally.redacted += 1;
+        && !drops_contained
+        && !release.redacts_contained
+        && !cuts;
+    let mark = out.len();
+    match release.authorship {
+        verdict if whole && (verdict.is_some() || may_be_marked(resource)) => writer.marked(resource, verdict, out),
+        None if whole => writer.copy(resource, out),
+        verdict => {
+            writer.resource(release.resource_type, resource, release.elements, release.asked_elements, verdict, out);
+        }
     }
+    if release.summary != Summary::Whole {
+        summary::cut(release.summary, release.resource_type, mark, out);
+    }
+    tally.redacted += u32::from(!whole || release.summary != Summary::Whole);
 }
 
 struct Writer<'w> {
@@ -53,8 +80,18 @@ struct Writer<'w> {
     /// Whether some string may name the EHR's base URL.
     rewrites: bool,
     drops_contained: bool,
+    /// Whether what is contained leaves, so that references to it lead somewhere.
+    inside: bool,
+    /// Whether of something that is contained only a part leaves.
+    redacts_contained: bool,
     /// Whether what is kept of the resource needs no cleaning.
     verbatim: bool,
+    /// Whether something must go from what is kept whole as well.
+    cuts: bool,
+    /// Whether narrative could tell what is removed from what is kept whole.
+    drops_narrative: bool,
+    /// The id of the document, where it is one and its content may be linked.
+    document: Option<Id>,
 }
 
 impl Writer<'_> {
@@ -65,6 +102,7 @@ impl Writer<'_> {
         resource: Value<'_>,
         elements: &Elements,
         asked: &[Box<str>],
+        verdict: Option<Verdict>,
         out: &mut Vec<u8>,
     ) {
         let path_to_subject = |name: &str| subject::paths(resource_type).iter().find(|path| path.first() == name);
@@ -75,14 +113,21 @@ impl Writer<'_> {
             out.extend_from_slice(id.raw().as_bytes());
         }
         out.extend_from_slice(b",\"meta\":");
-        self.meta(resource.get("meta"), matches!(elements, Elements::All), out);
+        self.meta(resource.get("meta"), matches!(elements, Elements::All), verdict, out);
         for member in resource.members().filter(|member| !matches!(member.name, "resourceType" | "id" | "meta")) {
             let plain = member.name.strip_prefix('_').unwrap_or(member.name);
             let wanted = asked.is_empty()
                 || path_to_subject(plain).is_some()
                 || is_named(plain, |name| asked.iter().any(|one| &**one == name));
             let (own, kept) = (path_to_subject(member.name), elements.child(member.name));
-            if !wanted || (kept == Kept::No && own.is_none()) {
+            let repeats = match elements {
+                // Nothing but an extension stands there.
+                Elements::Only(_) => plain != member.name && kept == Kept::Whole,
+                // Narrative tells what the elements say, those that are cut among them.
+                Elements::All => self.drops_narrative && member.name == "text",
+            };
+            let barred = self.cuts && is_link(member.name) && !self.leads_openly(member.value);
+            if !wanted || repeats || barred || (kept == Kept::No && own.is_none()) {
                 continue;
             }
             let mark = out.len();
@@ -92,13 +137,10 @@ impl Writer<'_> {
             let written = match (member.name, elements) {
                 ("contained", _) if self.drops_contained => false,
                 ("contained", _) => kept == Kept::Whole && self.contained(member.value, out),
-                (_, Elements::All) => {
-                    self.copy(member.value, out);
-                    true
-                }
+                (_, Elements::All) => self.spare(member.value, out),
                 (_, Elements::Only(_)) => match own {
-                    Some(path) => self.subject(&mut path.steps().skip(1), kept, member.value, out),
-                    None => self.kept(kept, member.value, out),
+                    Some(path) => self.subject(&mut path.steps(), kept, member.value, out),
+                    None => self.kept(kept, member.name, member.value, out),
                 },
             };
             if !written {
@@ -108,19 +150,27 @@ impl Writer<'_> {
         out.push(b'}');
     }
 
-    fn meta(&self, meta: Option<Value<'_>>, whole: bool, out: &mut Vec<u8>) {
+    fn meta(&self, meta: Option<Value<'_>>, whole: bool, verdict: Option<Verdict>, out: &mut Vec<u8>) {
         out.push(b'{');
         for member in meta.into_iter().flat_map(Value::members) {
             if member.name != "tag" && (whole || META.contains(&member.name)) {
+                let mark = out.len();
                 write_string(member.name, out);
                 out.push(b':');
-                self.copy(member.value, out);
-                out.push(b',');
+                let written =
+                    if whole { self.spare(member.value, out) } else { self.clean(member.name, member.value, out) };
+                if written { out.push(b',') } else { out.truncate(mark) }
             }
         }
         out.extend_from_slice(b"\"tag\":[");
-        for tag in meta.and_then(|meta| meta.get("tag")).into_iter().filter(|_| whole).flat_map(Value::items) {
-            self.copy(tag, out);
+        let tags = meta.and_then(|meta| meta.get("tag")).into_iter().filter(|_| whole).flat_map(Value::items);
+        for tag in tags.filter(|tag| !is_mark(*tag)) {
+            if self.spare(tag, out) {
+                out.push(b',');
+            }
+        }
+        if let Some(verdict) = verdict {
+            write_mark(verdict, out);
             out.push(b',');
         }
         out.extend_from_slice(SUBSETTED.as_bytes());
@@ -136,8 +186,9 @@ impl Writer<'_> {
                 out.push(b',');
             }
             match elements {
-                Elements::All => self.copy(resource, out),
-                Elements::Only(_) => self.resource(resource_type, resource, elements, &[], out),
+                Elements::All if !self.cuts && may_be_marked(resource) => self.marked(resource, None, out),
+                Elements::All if !self.cuts => self.copy(resource, out),
+                _ => self.resource(resource_type, resource, elements, &[], None, out),
             }
         }
         out.push(b']');
@@ -145,7 +196,8 @@ impl Writer<'_> {
         !empty
     }
 
-    /// Writes what is kept of the element that names the patient, and in any case the reference at the end of `steps`.
+    /// Writes what is kept of the element that names the patient, the first of `steps`, and in any case the reference to the
+    /// patient at their end. Who else is named there leaves only where the list says so.
     fn subject<'s>(
         &self,
         steps: &mut (impl Iterator<Item = &'s str> + Clone),
@@ -153,168 +205,38 @@ impl Writer<'_> {
         value: Value<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let tree = match kept {
-            Kept::Whole => return self.clean(value, out),
-            Kept::Part(tree) => Some(tree),
-            Kept::No => None,
-        };
-        let below = |name: &str| tree.map_or(Kept::No, |tree| tree.child(name));
         if value.kind() == Kind::Array {
             return self.items(value, out, |item, out| self.subject(&mut steps.clone(), kept, item, out));
         }
-        let step = steps.next();
-        self.members(value, out, |name, member, out| match step {
+        if self.cuts && self.judge.bars_reference(value, self.inside) {
+            return false;
+        }
+        let tree = match kept {
+            Kept::Whole => return self.clean(steps.next().unwrap_or_default(), value, out),
+            Kept::Part(tree) => Some(tree),
+            Kept::No => None,
+            Kept::Some(slices) => match slices.of(value) {
+                Kept::No => None,
+                slice => return self.subject(steps, slice, value, out),
+            },
+        };
+        steps.next();
+        let below = |name: &str| tree.map_or(Kept::No, |tree| tree.child(name));
+        let step = steps.clone().next();
+        let is_patient = step.is_none() && self.judge.names_patient(value);
+        self.members(value, Care::Strict, out, |name, member, out| match step {
             Some(step) if step == name => self.subject(&mut steps.clone(), below(name), member, out),
-            None if name == "reference" => self.clean(member, out),
-            _ => self.kept(below(name), member, out),
+            None if name == "reference" && is_patient => self.clean(name, member, out),
+            _ => self.kept(below(name), name, member, out),
         })
     }
+}
 
-    fn kept(&self, kept: Kept<'_>, value: Value<'_>, out: &mut Vec<u8>) -> bool {
-        match kept {
-            Kept::No => false,
-            Kept::Whole => self.clean(value, out),
-            Kept::Part(tree) => self.part(tree, value, out),
-        }
-    }
-
-    /// Writes the listed elements of a complex value; tells whether anything is left of it.
-    fn part(&self, tree: &ElementTree, value: Value<'_>, out: &mut Vec<u8>) -> bool {
-        match value.kind() {
-            Kind::Array => self.items(value, out, |item, out| self.part(tree, item, out)),
-            Kind::Object => self.members(value, out, |name, member, out| self.kept(tree.child(name), member, out)),
-            _ => false,
-        }
-    }
-
-    /// Writes a value without extensions, and without references to contained resources that do not leave.
-    fn clean(&self, value: Value<'_>, out: &mut Vec<u8>) -> bool {
-        if self.verbatim {
-            self.copy(value, out);
-            return true;
-        }
-        match value.kind() {
-            Kind::Array => self.items(value, out, |item, out| self.clean(item, out)),
-            Kind::Object => self.members(value, out, |name, member, out| {
-                let dangling = self.drops_contained
-                    && name == "reference"
-                    && member.text().is_some_and(|text| text.starts_with('#'));
-                name != "extension" && !dangling && self.clean(member, out)
-            }),
-            Kind::Null => false,
-            _ => {
-                self.copy(value, out);
-                true
-            }
-        }
-    }
-
-    fn items<'v>(
-        &self,
-        array: Value<'v>,
-        out: &mut Vec<u8>,
-        mut write: impl FnMut(Value<'v>, &mut Vec<u8>) -> bool,
-    ) -> bool {
-        out.push(b'[');
-        let first = out.len();
-        for item in array.items() {
-            let mark = out.len();
-            if mark != first {
-                out.push(b',');
-            }
-            if !write(item, out) {
-                out.truncate(mark);
-            }
-        }
-        out.push(b']');
-        out.len() > first + 1
-    }
-
-    fn members<'v>(
-        &self,
-        object: Value<'v>,
-        out: &mut Vec<u8>,
-        mut write: impl FnMut(&str, Value<'v>, &mut Vec<u8>) -> bool,
-    ) -> bool {
-        out.push(b'{');
-        let first = out.len();
-        for member in object.members().filter(|member| !member.name.starts_with('_')) {
-            let mark = out.len();
-            if mark != first {
-                out.push(b',');
-            }
-            out.push(b'"');
-            out.extend_from_slice(member.name.as_bytes());
-            out.extend_from_slice(b"\":");
-            if !write(member.name, member.value, out) {
-                out.truncate(mark);
-            }
-        }
-        out.push(b'}');
-        out.len() > first + 1
-    }
-
-    /// Copies a value byte for byte, but for URLs of the EHR, which become the gateway's.
-    fn copy(&self, value: Value<'_>, out: &mut Vec<u8>) {
-        if !self.rewrites {
-            out.extend_from_slice(value.raw().as_bytes());
-            return;
-        }
-        match value.kind() {
-            Kind::Array => {
-                out.push(b'[');
-                for (at, item) in value.items().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    self.copy(item, out);
-                }
-                out.push(b']');
-            }
-            Kind::Object => {
-                out.push(b'{');
-                for (at, member) in value.members().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    out.push(b'"');
-                    out.extend_from_slice(member.name.as_bytes());
-                    out.extend_from_slice(b"\":");
-                    self.copy(member.value, out);
-                }
-                out.push(b'}');
-            }
-            Kind::String => match value.text().and_then(|text| renamed(&text, self.bases)) {
-                Some(text) => write_string(&text, out),
-                None => out.extend_from_slice(value.raw().as_bytes()),
-            },
-            _ => out.extend_from_slice(value.raw().as_bytes()),
-        }
-    }
+/// Whether resources of this type hold narrative elsewhere than at their beginning.
+fn holds_narrative(resource_type: ResourceType) -> bool {
+    resource_type.as_str() == "Composition"
 }
 
 fn is_named(name: &str, known: impl Fn(&str) -> bool) -> bool {
     known(name) || choice_bases(name).any(known)
-}
-
-/// The text with every URL below the EHR's base moved below the gateway's; `None` where there is none.
-/// The base counts only where it ends as a URL's base does: `http://ehr/fhir` is not in `http://ehr/fhir2`.
-fn renamed(text: &str, bases: Bases<'_>) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    let mut changed = false;
-    while let Some(at) = rest.find(bases.ehr) {
-        let (before, from) = rest.split_at(at);
-        let after = from.get(bases.ehr.len()..).unwrap_or_default();
-        let ends = after
-            .chars()
-            .next()
-            .is_none_or(|next| !(next.is_ascii_alphanumeric() || matches!(next, '-' | '_' | '.' | '%' | '~')));
-        out.push_str(before);
-        out.push_str(if ends { bases.gateway } else { bases.ehr });
-        changed |= ends;
-        rest = after;
-    }
-    out.push_str(rest);
-    changed.then_some(out)
 }

@@ -1,8 +1,9 @@
 //! What happened, as it is counted: codes of a fixed list, never an id.
 
+use crate::authorship;
 use crate::decide::{DecideError, Engine, Permit};
 use crate::filter::{Tally, Withheld};
-use crate::metrics::{self, Metrics, Outcome, Reason, Verdict};
+use crate::metrics::{self, Authorship, Evidence, Metrics, Outcome, Reason, Verdict};
 use crate::respond::refusal::Fault;
 
 /// Counts a decision.
@@ -28,6 +29,14 @@ pub(super) fn resources(metrics: &Metrics, tally: &Tally) {
         metrics.resources(Verdict::Withheld, u64::from(*count));
         metrics.withheld(reason(*withheld), u64::from(*count));
     }
+    for (verdict, count) in &tally.verdicts {
+        metrics.authorship(authorship(*verdict), u64::from(*count));
+    }
+    for (names, evidence) in [(&tally.unstated, Evidence::SelfLink), (&tally.unheeded, Evidence::Content)] {
+        if !names.is_empty() {
+            metrics.ignored(evidence);
+        }
+    }
 }
 
 /// How an exchange ended that ended in a fault.
@@ -35,16 +44,30 @@ pub(super) fn outcome(fault: &Fault) -> Outcome {
     match fault {
         Fault::Accept(_) | Fault::Understand(_) => Outcome::Malformed,
         Fault::Identify(_) => Outcome::Unidentified,
-        Fault::Decide(DecideError::Denied(_) | DecideError::Scope { .. }) | Fault::Rewrite { .. } | Fault::Absent => {
-            Outcome::Denied
-        }
-        Fault::Fetch(_) | Fault::Filter(_) => Outcome::Upstream,
+        Fault::Crowded => Outcome::Crowded,
+        Fault::Decide(DecideError::Denied(_) | DecideError::Scope { .. })
+        | Fault::Rewrite { .. }
+        | Fault::Absent
+        | Fault::TooCostly => Outcome::Denied,
+        Fault::Fetch(_) | Fault::Filter(_) | Fault::Part(_) => Outcome::Upstream,
         Fault::Decide(_) | Fault::Audit(_) | Fault::Panic | Fault::Randomness => Outcome::Failed,
+    }
+}
+
+fn authorship(verdict: authorship::Verdict) -> Authorship {
+    match verdict {
+        authorship::Verdict::AssertedByHie => Authorship::Hie,
+        authorship::Verdict::AssertedBySource => Authorship::Source,
+        authorship::Verdict::Contradicted => Authorship::Contradicted,
+        authorship::Verdict::Unknown => Authorship::Unknown,
+        authorship::Verdict::Verified => Authorship::Verified,
     }
 }
 
 fn reason(withheld: Withheld) -> Reason {
     match withheld {
+        Withheld::Authorship => Reason::Authorship,
+        Withheld::Computed => Reason::Computed,
         Withheld::Constraint => Reason::Constraint,
         Withheld::Include => Reason::Include,
         Withheld::Label => Reason::Label,

@@ -69,7 +69,7 @@ impl Gateway {
         if let Some(known) = public.known_capabilities() {
             return Ok(known);
         }
-        let of_ehr = self.ehr.capabilities(trail.exchange()).await?;
+        let of_ehr = Box::pin(self.ehr.capabilities(trail.exchange())).await?;
         let endpoint = public.tokens.token_endpoint.as_deref();
         let document = capability_statement(&of_ehr, &self.shared.base, &public.date, endpoint)?;
         public.learn_capabilities(&document);

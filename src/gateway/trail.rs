@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use tracing::info;
 
+use super::crowd::Place;
 use crate::accept::Arrival;
-use crate::audit::Entry;
 use crate::audit::entry::{Counts, Decision, Delivery, Effect, Outcome, ServedFrom};
+use crate::audit::{AuditError, Entry, Noted, Reservation};
 use crate::clock::Now;
 use crate::decide::{DecideError, Permit};
-use crate::fetch::Source;
+use crate::fetch::{FetchError, Source};
 use crate::filter::Tally;
 use crate::id::ExchangeId;
 use crate::identify::Client;
 use crate::metrics::{self, Metrics};
 use crate::respond::refusal::Fault;
 use crate::rewrite::Prepared;
-use crate::understand::{Interaction, TotalWanted};
+use crate::understand::{Everything, Interaction, TotalWanted};
 
 /// The search an exchange is about, as far as an answer without resources needs it.
 #[derive(Clone, Debug)]
@@ -37,15 +38,36 @@ pub(super) struct Trail {
     client: Option<Client>,
     asked: metrics::Asked,
     search: Option<AskedSearch>,
+    condition: Option<Box<str>>,
     redacted: u32,
     concealed: bool,
+    /// Held until the answer is made, and where it is made in pieces, until the last.
+    place: Option<Place>,
 }
 
 impl Trail {
-    pub(super) fn begin(exchange: ExchangeId, now: Now, arrival: &Arrival) -> Self {
+    /// The trail of a request; `batch` is the exchange that it is an entry or a part of.
+    pub(super) fn begin(exchange: ExchangeId, now: Now, arrival: &Arrival, batch: Option<ExchangeId>) -> Self {
         let mut trail = Self::bare(exchange, now);
+        trail.entry.batch = batch.map(|batch| batch.to_string());
         trail.entry.peer = Some(arrival.peer.ip().to_string());
         trail.entry.method = Some(method_name(&arrival.parts.method).to_owned());
+        trail
+    }
+
+    /// Whether the request is an entry of a batch or a part of an operation.
+    pub(super) fn is_entry(&self) -> bool {
+        self.entry.batch.is_some()
+    }
+
+    /// The trail of an entry of a batch that is no request.
+    pub(super) fn of_entry(exchange: ExchangeId, batch: &Self) -> Self {
+        let mut trail = Self::bare(exchange, batch.now);
+        trail.entry.batch = Some(batch.exchange.to_string());
+        trail.entry.peer.clone_from(&batch.entry.peer);
+        if let Some(client) = &batch.client {
+            trail.identified(client);
+        }
         trail
     }
 
@@ -59,9 +81,21 @@ impl Trail {
             client: None,
             asked: metrics::Asked::Unknown,
             search: None,
+            condition: None,
             redacted: 0,
             concealed: false,
+            place: None,
         }
+    }
+
+    /// Takes a place among the client's exchanges.
+    pub(super) fn takes(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// Notes what is known so far, before anybody is asked.
+    pub(super) fn note<'r>(&self, room: &'r Reservation) -> Result<Noted<'r>, AuditError> {
+        room.note(&self.entry)
     }
 
     pub(super) fn exchange(&self) -> ExchangeId {
@@ -72,12 +106,40 @@ impl Trail {
         self.now
     }
 
+    /// When the exchange began, for what it takes.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
     pub(super) fn client(&self) -> Option<&Client> {
         self.client.as_ref()
     }
 
     pub(super) fn search(&self) -> Option<&AskedSearch> {
         self.search.as_ref()
+    }
+
+    /// Notes what a client says it has (`If-None-Match`).
+    pub(super) fn expects(&mut self, condition: Option<String>) {
+        self.condition = condition.map(Into::into);
+    }
+
+    pub(super) fn condition(&self) -> Option<&str> {
+        self.condition.as_deref()
+    }
+
+    pub(super) fn batch(&mut self) {
+        self.asked = metrics::Asked::Batch;
+        self.entry.interaction = Some("batch".to_owned());
+        self.entry.served_from = Some(ServedFrom::None);
+    }
+
+    pub(super) fn operation(&mut self, asked: &Everything) {
+        self.asked = metrics::Asked::Operation;
+        self.entry.interaction = Some("operation".to_owned());
+        self.entry.resource_type = Some("Patient".to_owned());
+        self.entry.request = Some(asked.canonical());
+        self.entry.served_from = Some(ServedFrom::None);
     }
 
     pub(super) fn public(&mut self, interaction: &'static str) {
@@ -124,11 +186,23 @@ impl Trail {
         self.entry.upstream_request = Some(format!("{}{form}", prepared.target()));
     }
 
+    /// Notes where the EHR was asked to go on, behind what it was asked first.
+    pub(super) fn followed(&mut self, targets: &[Box<str>]) {
+        if let Some(asked) = &mut self.entry.upstream_request {
+            targets.iter().for_each(|target| asked.extend([" ", target]));
+        }
+    }
+
     pub(super) fn fetched(&mut self, from: Source) {
         self.entry.served_from = Some(match from {
             Source::Cache => ServedFrom::Cache,
             Source::Ehr => ServedFrom::Ehr,
         });
+    }
+
+    /// Notes the status by which the EHR shows nothing of what was asked for; callers are not told which.
+    pub(super) fn hidden(&mut self, status: u16) {
+        self.entry.upstream_status = Some(status);
     }
 
     pub(super) fn filtered(&mut self, tally: &Tally) {
@@ -148,6 +222,9 @@ impl Trail {
             };
             self.entry.decision =
                 Some(Decision { id: error.decision().to_string(), revision, effect: Effect::Deny, reasons });
+        }
+        if let Fault::Fetch(FetchError::Status(status)) = fault {
+            self.entry.upstream_status = Some(*status);
         }
     }
 
@@ -211,6 +288,12 @@ pub(super) fn counts(tally: &Tally) -> Counts {
             .map(|(reason, count)| (reason.as_str().to_owned(), u64::from(*count)))
             .collect(),
         redacted: tally.redacted.into(),
+        authorship: tally
+            .verdicts
+            .iter()
+            .map(|(verdict, count)| (verdict.as_str().to_owned(), u64::from(*count)))
+            .collect(),
+        ignored: tally.ignored().into_iter().map(ToOwned::to_owned).collect(),
     }
 }
 

@@ -1,6 +1,6 @@
-//! HTTP on one connection: hyper, with our limits and our clock.
+//! HTTP on one connection: hyper, with our limits and our clock, between a [`Tap`] that reads before it and a [`Wall`] that
+//! nothing passes but answers of ours.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -22,6 +22,8 @@ use super::Handler;
 use super::drain::{Drain, Member};
 use super::pace::{Due, Pace, Paced};
 use super::rim::Rim;
+use super::tap::Tap;
+use super::wall::Wall;
 use crate::accept::{Arrival, Payload};
 use crate::limits;
 
@@ -59,30 +61,41 @@ pub(super) async fn serve<H: Handler>(
 ) -> Ended {
     let pace = Pace::new(protocol == Protocol::Http1, peer.address.port());
     let member = drain.join(&pace);
-    let io = TokioIo::new(Paced::new(stream, Rc::clone(&pace)));
+    let stream = Paced::new(stream, Rc::clone(&pace));
     let exchanges = Rc::clone(&pace);
     let service = service_fn(move |request: Request<Incoming>| {
         let (rim, pace, Peer { address, certificate, tls }) = (Rc::clone(&rim), Rc::clone(&exchanges), peer.clone());
-        async move {
-            let (parts, body) = request.into_parts();
-            let arrival = Arrival { parts, body: Payload::Wire(body), peer: address, certificate, tls };
-            Ok::<_, Infallible>(rim.answer(arrival, &pace).await)
-        }
+        let (mut parts, body) = request.into_parts();
+        let refused = pace.begin().map(|refused| {
+            parts.method = refused.method.unwrap_or_else(no_method);
+            refused.error
+        });
+        let arrival = Arrival { parts, body: Payload::Wire(body), peer: address, certificate, tls, refused };
+        // From here on, and not from when the exchange is first polled, the next request has to wait.
+        let active = pace.exchange(arrival.refused.is_some() || !arrival.body.is_empty());
+        async move { rim.answer(arrival, active, &pace).await }
     });
     match protocol {
         Protocol::Http1 => {
+            let io = TokioIo::new(Tap::new(stream, Rc::clone(&pace)));
             let connection = http1().serve_connection(io, service);
             drive(connection, http1::Connection::graceful_shutdown, &pace, &member).await
         }
         Protocol::Http2 => {
+            let io = TokioIo::new(Wall::new(stream));
             let connection = http2().serve_connection(io, service);
             drive(connection, http2::Connection::graceful_shutdown, &pace, &member).await
         }
     }
 }
 
-/// hyper refuses the 101st header by default, [`limits::REQUEST_HEADERS`]; saying so again would cost an
-/// allocation for each request.
+/// What stands for a method that could not be read.
+fn no_method() -> Method {
+    Method::from_bytes(b"UNREAD").unwrap_or_default()
+}
+
+/// hyper reads [`limits::REQUEST_HEADERS`] by default; saying so again would cost an allocation for each request. Its
+/// limit on the head is never met: [`Tap`] refuses before.
 fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -100,7 +113,7 @@ fn http2() -> http2::Builder<Local> {
         .max_concurrent_streams(limits::H2_STREAMS)
         .initial_stream_window_size(limits::H2_STREAM_WINDOW)
         .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(limits::REQUEST_HEAD_BYTES).unwrap_or(u32::MAX))
+        .max_header_list_size(limits::H2_HEADER_LIST)
         .max_send_buf_size(limits::CONNECTION_BUFFER)
         .max_pending_accept_reset_streams(limits::H2_PENDING_RESETS)
         .max_local_error_reset_streams(limits::H2_LOCAL_RESETS)

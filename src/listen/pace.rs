@@ -11,11 +11,14 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
+use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::layer::{Layer, writes_through};
+use crate::accept::AcceptError;
 use crate::limits;
 
 /// What the peer of one connection owes us, and since when.
@@ -35,8 +38,29 @@ pub(super) struct Pace {
     retire_at: Instant,
     is_retiring: Cell<bool>,
     is_http1: bool,
+    /// On HTTP/1: the peer may still be sending what nobody will read.
+    is_owed: Cell<bool>,
+    /// The last answer was given to hyper, and may not be written yet.
+    is_unflushed: Cell<bool>,
+    /// On HTTP/1: a next request has come, and waits for the exchange before it.
+    is_held: Cell<bool>,
+    /// On HTTP/1: more came than the request that is being handed on.
+    is_followed: Cell<bool>,
+    /// On HTTP/1: heads that were handed to hyper, and exchanges that it began with them.
+    heads: Cell<usize>,
+    begun: Cell<usize>,
+    /// On HTTP/1: what was wrong with the head that was not handed on, and its method.
+    refused: RefCell<Option<Refused>>,
     armed: Cell<Instant>,
     driver: RefCell<Option<Waker>>,
+}
+
+/// A head that cannot be read in one way.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: AcceptError,
+    /// Where that much could be read of it.
+    pub(super) method: Option<Method>,
 }
 
 /// What a connection has to do when its time is up.
@@ -65,6 +89,13 @@ impl Pace {
             retire_at: now + limits::CONNECTION_AGE * (90 + u32::from(salt % 21)) / 100,
             is_retiring: Cell::new(false),
             is_http1,
+            is_owed: Cell::new(false),
+            is_unflushed: Cell::new(false),
+            is_held: Cell::new(false),
+            is_followed: Cell::new(false),
+            heads: Cell::new(0),
+            begun: Cell::new(0),
+            refused: RefCell::default(),
             armed: Cell::new(first),
             driver: RefCell::new(None),
         })
@@ -142,17 +173,79 @@ impl Pace {
         self.is_retiring.get()
     }
 
-    /// A request has come.
-    pub(super) fn exchange(self: &Rc<Self>) -> Active {
+    /// A head is handed to hyper.
+    pub(super) fn head(&self) {
+        self.heads.set(self.heads.get().wrapping_add(1));
+    }
+
+    /// A head is not handed on: what hyper is given in its place leads to its refusal.
+    pub(super) fn refuse(&self, refused: Refused) {
+        *self.refused.borrow_mut() = Some(refused);
+        self.head();
+    }
+
+    /// hyper has read a head. What is wrong with it, if anything is.
+    pub(super) fn begin(&self) -> Option<Refused> {
+        self.begun.set(self.begun.get().wrapping_add(1));
+        self.refused.borrow_mut().take()
+    }
+
+    /// Whether the answer to an earlier request is still on its way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.active.get() > 0 || self.is_unflushed.get() || self.is_unread()
+    }
+
+    /// Whether hyper has a head of which it has made no exchange.
+    pub(super) fn is_unread(&self) -> bool {
+        self.heads != self.begun
+    }
+
+    /// The next request has come early: whoever waits for it is woken when it may be read.
+    pub(super) fn hold(&self, waker: &Waker) {
+        self.driven_by(waker);
+        self.is_held.set(true);
+        self.is_owed.set(true);
+    }
+
+    /// Everything that hyper had to write is written.
+    pub(super) fn flushed(&self) {
+        if self.active.get() == 0 && self.is_unflushed.take() && self.is_held.take() {
+            self.wake();
+        }
+    }
+
+    /// More came than one request.
+    pub(super) fn follow(&self) {
+        self.is_followed.set(true);
+    }
+
+    /// A request has come, of which a body may follow.
+    pub(super) fn exchange(self: &Rc<Self>, body_follows: bool) -> Active {
+        self.is_owed.set(self.is_http1 && (body_follows || self.is_followed.take()));
         self.active.set(self.active.get() + 1);
         Active { pace: Rc::clone(self), number: self.next_answer.replace(self.next_answer.get().wrapping_add(1)) }
     }
 
     fn read(&self) {
-        if self.is_http1 && self.active.get() == 0 && !self.has_begun.replace(true) {
+        if !self.is_http1 || self.active.get() > 0 {
+            return;
+        }
+        self.is_owed.set(true);
+        if !self.has_begun.replace(true) {
             let end = Instant::now() + limits::REQUEST_HEAD;
             self.request_due.set(end.min(self.request_due.get()));
         }
+    }
+
+    /// Everything was said. Where the peer may not have finished, it is listened to for a moment: closing on bytes that
+    /// are not read resets the connection, and the peer may lose the answer (RFC 9112 section 9.6).
+    fn linger(&self) -> bool {
+        let is_owed = self.is_owed.get() && self.active.get() == 0;
+        if is_owed {
+            let end = Instant::now() + limits::LINGER;
+            self.request_due.set(end.min(self.request_due.get()));
+        }
+        is_owed
     }
 
     fn wrote(&self, is_stuck: bool) {
@@ -192,6 +285,7 @@ impl Drop for Active {
             let wait = if self.pace.is_retiring() { limits::REQUEST_HEAD } else { limits::KEEP_ALIVE_IDLE };
             self.pace.request_due.set(Instant::now() + wait);
             self.pace.has_begun.set(false);
+            self.pace.is_unflushed.set(true);
         }
     }
 }
@@ -201,16 +295,30 @@ impl Drop for Active {
 pub(super) struct Paced<S> {
     stream: S,
     pace: Rc<Pace>,
+    /// What may still be discarded, once everything was said.
+    lingering: Option<usize>,
 }
 
 impl<S> Paced<S> {
     pub(super) fn new(stream: S, pace: Rc<Pace>) -> Self {
-        Self { stream, pace }
+        Self { stream, pace, lingering: None }
     }
+}
 
-    fn noting<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.pace.wrote(result.is_pending());
-        result
+impl<S: AsyncRead + Unpin> Paced<S> {
+    /// Reads and discards until the peer has finished too, or has sent enough.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; 8 * 1024];
+        while let Some(left) = self.lingering.filter(|left| *left > 0) {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    self.lingering = Some(left.saturating_sub(buffer.filled().len()));
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -225,32 +333,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.noting(result)
+impl<S: AsyncRead + AsyncWrite + Unpin> Layer for Paced<S> {
+    fn wrote(&mut self, _pieces: &[io::IoSlice<'_>], written: &Poll<io::Result<usize>>) {
+        self.pace.wrote(written.is_pending());
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        self.noting(result)
+    fn flushed(&mut self, flushed: &Poll<io::Result<()>>) {
+        self.pace.wrote(flushed.is_pending());
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.noting(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.noting(result)
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingering.is_none() {
+            let closed = Pin::new(&mut self.stream).poll_shutdown(cx);
+            self.pace.wrote(closed.is_pending());
+            ready!(closed)?;
+            self.lingering = Some(if self.pace.linger() { limits::LINGER_BYTES } else { 0 });
+        }
+        self.poll_discard(cx).map(Ok)
     }
 }
+
+writes_through!(Paced);

@@ -1,7 +1,8 @@
 //! What surrounds the handler: the layers, and why each lies where it does.
 //!
-//! Takes: an [`Arrival`]. Gives: an answer in any case. Guarantees: an exchange that has begun runs to its end,
-//! whatever its client does; one that panics ends alone. Nothing here decides, edits or records.
+//! Takes: an [`Arrival`]. Gives: the handler's answer. Guarantees: an exchange that has begun runs to its end, whatever its
+//! client does; one that panics ends alone, without an answer; above the limit an arrival is handed on as refused, so that
+//! being full is an answer with a record, and at once. Nothing here decides, edits or records.
 
 use std::error::Error;
 use std::future::Future;
@@ -11,20 +12,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Response, Version};
 use http_body::{Body, Frame, SizeHint};
-use tokio::task::{JoinError, JoinHandle, spawn_local};
-use tower::load_shed::LoadShed;
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+use tokio::task::{JoinHandle, spawn_local};
+use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::Handler;
 use super::drain::{Counted, Tally};
 use super::pace::{Active, Pace};
-use crate::accept::Arrival;
+use crate::accept::{AcceptError, Arrival};
 use crate::metrics::{Metrics, Rim as Event};
 
-type Layers<H> = LoadShed<InFlight<Detached<H>>>;
+/// The layers around a handler.
+type Layers<H> = Admission<Detached<H>>;
 
 /// The handler of one core inside its layers.
 #[derive(Debug)]
@@ -33,74 +34,79 @@ pub(super) struct Rim<H> {
     metrics: Arc<Metrics>,
 }
 
+/// The handler panicked: there is nothing to say, and nobody who could.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("handler panicked")]
+pub(super) struct Panicked;
+
 impl<H: Handler> Rim<H> {
     pub(super) fn new(handler: Rc<H>, in_flight: &Rc<Tally>, metrics: Arc<Metrics>) -> Self {
+        let counters = Arc::clone(&metrics);
         let layers = ServiceBuilder::new()
-            // Above the limit: being full is an answer within microseconds and not a queue.
-            .load_shed()
-            // Above the task: a place is taken before anything is started and given back when the answer is
-            // sent, so that it counts exchanges and not connections.
-            .layer_fn(|inner| InFlight { inner, tally: Rc::clone(in_flight) })
-            // Innermost: an exchange is a task of its own. A client that goes away drops what is above and not
-            // the audit record below, and a panic below is an error above.
+            // Above the task: a place is taken before anything is started and given back when the answer is sent, so that
+            // it counts exchanges and not connections.
+            .layer_fn(|inner| Admission { inner, in_flight: Rc::clone(in_flight), metrics: Arc::clone(&counters) })
+            // Innermost: an exchange is a task of its own. A client that goes away drops what is above and not the audit
+            // record below, and a panic below is an error above.
             .service(Detached(handler));
         Self { layers, metrics }
     }
 
     /// Answers one request.
-    pub(super) async fn answer(&self, arrival: Arrival, pace: &Rc<Pace>) -> Response<Outgoing<H::Body>> {
-        let active = pace.exchange();
-        let version = arrival.parts.version;
+    pub(super) async fn answer(
+        &self,
+        arrival: Arrival,
+        active: Active,
+        pace: &Rc<Pace>,
+    ) -> Result<Response<Outgoing<H::Body>>, Panicked> {
+        // hyper leaves the body of an answer to HEAD out itself, but not on HTTP/2.
+        let bare = arrival.parts.method == Method::HEAD && arrival.parts.version == Version::HTTP_2;
         match self.layers.clone().oneshot(arrival).await {
-            Ok((response, place)) => response.map(|body| Outgoing::new(body, active, place)),
-            Err(error) if error.is::<JoinError>() => {
+            Ok((mut response, place)) => {
+                if let Some(length) = response.body().size_hint().exact().filter(|_| bare) {
+                    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+                }
+                Ok(response.map(|body| Outgoing::new(body, bare, active, place)))
+            }
+            Err(panicked) => {
                 tracing::error!("handler panicked");
                 self.metrics.rim(Event::Panic);
                 pace.retire();
-                let mut response = refusal(StatusCode::INTERNAL_SERVER_ERROR, PANICKED);
-                if version < Version::HTTP_2 {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                response
-            }
-            Err(_) => {
-                self.metrics.rim(Event::Shed);
-                let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED);
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                response
+                Err(panicked)
             }
         }
     }
 }
 
-const PANICKED: &[u8] = br#"{"resourceType":"OperationOutcome","issue":[{"severity":"fatal","code":"exception"}]}"#;
-const OVERLOADED: &[u8] = br#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"throttled"}]}"#;
-
-fn refusal<B>(status: StatusCode, outcome: &'static [u8]) -> Response<Outgoing<B>> {
-    let mut response = Response::new(Outgoing::Refusal(Some(Bytes::from_static(outcome))));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/fhir+json"));
-    response
-}
-
-/// Admits exchanges up to a limit. Below load shedding only: being full, it does not say when it no longer is.
+/// Gives each exchange a place, up to a limit. An arrival without one is handed on as refused, and takes none while it is.
 #[derive(Clone, Debug)]
-struct InFlight<S> {
+struct Admission<S> {
     inner: S,
-    tally: Rc<Tally>,
+    in_flight: Rc<Tally>,
+    metrics: Arc<Metrics>,
 }
 
-impl<S: Service<(Arrival, Counted)>> Service<Arrival> for InFlight<S> {
+impl<S: Service<(Arrival, Option<Counted>)>> Service<Arrival> for Admission<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        if self.tally.is_full() { Poll::Pending } else { self.inner.poll_ready(cx) }
+        self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, arrival: Arrival) -> S::Future {
-        self.inner.call((arrival, self.tally.enter()))
+    fn call(&mut self, mut arrival: Arrival) -> S::Future {
+        let place = if arrival.refused.is_some() {
+            self.metrics.rim(Event::Unreadable);
+            None
+        } else if self.in_flight.is_full() {
+            self.metrics.rim(Event::Shed);
+            arrival.refused = Some(AcceptError::Busy);
+            None
+        } else {
+            Some(self.in_flight.enter())
+        };
+        self.inner.call((arrival, place))
     }
 }
 
@@ -114,16 +120,16 @@ impl<H> Clone for Detached<H> {
     }
 }
 
-impl<H: Handler> Service<(Arrival, Counted)> for Detached<H> {
-    type Response = (Response<H::Body>, Counted);
-    type Error = BoxError;
+impl<H: Handler> Service<(Arrival, Option<Counted>)> for Detached<H> {
+    type Response = (Response<H::Body>, Option<Counted>);
+    type Error = Panicked;
     type Future = Exchange<Self::Response>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Panicked>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, (arrival, place): (Arrival, Counted)) -> Self::Future {
+    fn call(&mut self, (arrival, place): (Arrival, Option<Counted>)) -> Self::Future {
         let handler = Rc::clone(&self.0);
         Exchange(spawn_local(async move { (handler.handle(arrival).await, place) }))
     }
@@ -134,28 +140,29 @@ impl<H: Handler> Service<(Arrival, Counted)> for Detached<H> {
 struct Exchange<T>(JoinHandle<T>);
 
 impl<T> Future for Exchange<T> {
-    type Output = Result<T, BoxError>;
+    type Output = Result<T, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map_err(Into::into)
+        Pin::new(&mut self.0).poll(cx).map_err(|_| Panicked)
     }
 }
 
 /// The body of an answer, on its way out. Until it is sent or dropped, its exchange is in flight.
 #[derive(Debug)]
-pub(super) enum Outgoing<B> {
-    /// The handler's.
-    Answer { body: B, active: Active, _place: Counted },
-    /// The rim's.
-    Refusal(Option<Bytes>),
+pub(super) struct Outgoing<B> {
+    body: B,
+    /// The head goes out alone; it says how long the body would be.
+    bare: bool,
+    active: Active,
+    _place: Option<Counted>,
 }
 
 impl<B: Body> Outgoing<B> {
-    fn new(body: B, active: Active, place: Counted) -> Self {
-        if !body.is_end_stream() {
+    fn new(body: B, bare: bool, active: Active, place: Option<Counted>) -> Self {
+        if !bare && !body.is_end_stream() {
             active.offered();
         }
-        Self::Answer { body, active, _place: place }
+        Self { body, bare, active, _place: place }
     }
 }
 
@@ -170,30 +177,23 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Box<dyn Error + Send + Sync>>>> {
-        match self.get_mut() {
-            Self::Answer { body, active, .. } => {
-                active.fetched();
-                let frame = Pin::new(&mut *body).poll_frame(cx);
-                if matches!(frame, Poll::Ready(Some(Ok(_)))) && !body.is_end_stream() {
-                    active.offered();
-                }
-                frame
-            }
-            Self::Refusal(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        let Self { body, bare, active, .. } = self.get_mut();
+        if *bare {
+            return Poll::Ready(None);
         }
+        active.fetched();
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(Some(Ok(_)))) && !body.is_end_stream() {
+            active.offered();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Answer { body, .. } => body.is_end_stream(),
-            Self::Refusal(bytes) => bytes.is_none(),
-        }
+        self.bare || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Answer { body, .. } => body.size_hint(),
-            Self::Refusal(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-        }
+        self.body.size_hint()
     }
 }

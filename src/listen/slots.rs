@@ -1,9 +1,13 @@
 //! How many connections may be open: over all cores, and from one address.
+//!
+//! The fewer are left of the total, the fewer one address may have: some dozens of addresses that take what they can get
+//! leave room for an address that has none.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::limits;
 use crate::metrics::{Metrics, Rim};
 
 /// The count that all cores share.
@@ -41,7 +45,8 @@ impl Slots {
             self.metrics.rim(Rim::ConnectionLimit);
             return None;
         }
-        if open.peers.get(&peer).is_some_and(|count| *count >= self.per_peer) {
+        let fair = ((self.total - open.total) / limits::CONNECTIONS_LEFT_PER_PEER).max(1).min(self.per_peer);
+        if open.peers.get(&peer).is_some_and(|count| *count >= fair) {
             self.metrics.rim(Rim::PeerLimit);
             return None;
         }
@@ -88,16 +93,34 @@ mod tests {
 
     #[test]
     fn one_peer_leaves_room_for_others() {
-        let slots = slots(3, 2);
+        let slots = slots(24, 2);
         let held = [slots.take(peer("192.0.2.1")).unwrap(), slots.take(peer("192.0.2.1")).unwrap()];
         assert!(slots.take(peer("192.0.2.1")).is_none());
         assert!(slots.take(peer("::ffff:192.0.2.1")).is_none(), "the same address, mapped");
         let other = slots.take(peer("192.0.2.2")).unwrap();
-        assert!(slots.take(peer("192.0.2.3")).is_none(), "the total");
         drop(other);
         drop(held);
         assert!(slots.take(peer("192.0.2.1")).is_some());
         assert!(slots.open.lock().unwrap().peers.is_empty());
+    }
+
+    #[test]
+    fn the_total_is_the_end() {
+        let slots = slots(2, 9);
+        let _held = [slots.take(peer("192.0.2.1")).unwrap(), slots.take(peer("192.0.2.2")).unwrap()];
+        assert!(slots.take(peer("192.0.2.3")).is_none());
+        assert!(slots.metrics.render().unwrap().contains("portcullis_rim_total{event=\"connection_limit\"} 1\n"));
+    }
+
+    #[test]
+    fn many_greedy_peers_leave_room_for_one_that_has_none() {
+        let (slots, mut held) = (slots(limits::CONNECTIONS, limits::CONNECTIONS_PER_PEER), Vec::new());
+        for _ in 0..limits::CONNECTIONS_PER_PEER {
+            held.extend((0..40).filter_map(|number| slots.take(peer(&format!("192.0.2.{number}")))));
+        }
+        assert!(held.len() > limits::CONNECTIONS / 2, "{}", held.len());
+        let newcomer: Vec<_> = (0..16).filter_map(|_| slots.take(peer("198.51.100.1"))).collect();
+        assert_eq!(newcomer.len(), 16);
     }
 
     #[test]

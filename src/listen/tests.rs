@@ -157,6 +157,32 @@ async fn stopping_serves_connections_that_wait_to_be_accepted() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_body_that_nobody_reads_arrives() {
+    let (running, _) = start(settings(1));
+    let mut stream = connect(&running).await;
+    let body = vec![b'a'; 8 * 1024 * 1024];
+    let head = format!("POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.expect("the connection is open while the body is sent");
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(stream.read(&mut [0; 64]).await.unwrap(), 0, "closed without a reset");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_for_ever_is_cut() {
+    let (running, _) = start(settings(1));
+    let mut stream = connect(&running).await;
+    let head = "POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 1000000000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let piece = vec![b'a'; 1024 * 1024];
+    let mut sent = 0;
+    while stream.write_all(&piece).await.is_ok() {
+        sent += piece.len();
+    }
+    assert!(sent <= limits::LINGER_BYTES + 16 * piece.len(), "{sent}");
+}
+
+#[tokio::test]
 async fn the_grace_period_ends() {
     let (running, shared) = start(settings(1));
     let mut busy = connect(&running).await;

@@ -12,6 +12,9 @@ use crate::filter::FilterError;
 /// The extension that names OAuth endpoints in a CapabilityStatement (SMART App Launch 1.0; deprecated, still read).
 const OAUTH_URIS: &str = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris";
 
+/// R4's definition of what is served as `Patient/[id]/$everything`.
+const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+
 /// Search parameters of the EHR that the gateway does not offer, although it can evaluate them.
 const WITHHELD: &[&str] = &["_security", "_source"];
 
@@ -40,6 +43,7 @@ pub fn capability_statement(
         "mode": "server",
         "documentation": "Searches are narrowed to what the policy permits the client; what is withheld looks absent.",
         "security": security(token_endpoint),
+        "interaction": [{ "code": "batch" }],
     });
     if !resources.is_empty() {
         set(&mut rest, "resource", Json::Array(resources));
@@ -97,6 +101,12 @@ fn resource(offered: Value<'_>) -> Option<Json> {
         return None;
     }
     let mut resource = json!({ "type": name, "interaction": interactions });
+    if has("read") {
+        set(&mut resource, "conditionalRead", json!("not-match"));
+    }
+    if has("read") && subject::is_by_id(resource_type) {
+        set(&mut resource, "operation", json!([{ "name": "everything", "definition": EVERYTHING }]));
+    }
     let parameters: Vec<Json> = offered
         .get("searchParam")
         .into_iter()
@@ -146,6 +156,7 @@ mod tests {
               {"type":"Observation","interaction":[{"code":"read"},{"code":"search-type"},{"code":"delete"}],"searchParam":[
                 {"name":"patient","type":"reference"},{"name":"_security","type":"token"},{"name":"code-value-date","type":"composite"},{"name":"SECRET","type":"token"}],
                "searchRevInclude":["*","Provenance:target"]},
+              {"type":"Patient","interaction":[{"code":"read"}],"operation":[{"name":"SECRET"}]},
               {"type":"Binary","interaction":[{"code":"read"}]},{"type":"Condition","interaction":[{"code":"create"}]},{"type":"SECRET","interaction":[{"code":"read"}]}]}]}"#;
         let document = capability_statement(
             of_ehr.as_bytes(),
@@ -157,8 +168,10 @@ mod tests {
         let text = String::from_utf8(document.bytes().to_vec()).unwrap();
         assert!(!text.contains("SECRET") && !text.contains("http://ehr") && !text.contains("delete"), "{text}");
         let statement: Json = serde_json::from_str(&text).unwrap();
-        let expected = json!([{"type":"Observation","interaction":[{"code":"read"},{"code":"search-type"}],
-            "searchParam":[{"name":"patient","type":"reference"}],"searchRevInclude":["Provenance:target"]}]);
+        let expected = json!([{"type":"Observation","conditionalRead":"not-match","interaction":[{"code":"read"},{"code":"search-type"}],
+            "searchParam":[{"name":"patient","type":"reference"}],"searchRevInclude":["Provenance:target"]},
+            {"type":"Patient","conditionalRead":"not-match","interaction":[{"code":"read"}],
+            "operation":[{"name":"everything","definition":"http://hl7.org/fhir/OperationDefinition/Patient-everything"}]}]);
         assert_eq!(statement["rest"][0]["resource"], expected);
         assert!(text.contains(r#""valueUri":"https://as/token""#));
         assert!(capability_statement(br#"{"resourceType":"Bundle"}"#, "", "", None).is_err());

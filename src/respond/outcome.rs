@@ -25,6 +25,7 @@ struct IssueJson<'a> {
     severity: &'static str,
     code: &'a str,
     details: Details<'a>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     diagnostics: &'a str,
 }
 
@@ -39,6 +40,13 @@ struct Details<'a> {
 struct Coding<'a> {
     system: &'a str,
     code: &'a str,
+}
+
+/// An outcome that stands beside what was found: it tells of something and refuses nothing.
+pub fn information(code: &'static str, text: &str) -> Vec<u8> {
+    let details = Details { coding: Vec::new(), text };
+    let issue = vec![IssueJson { severity: "information", code, details, diagnostics: "" }];
+    serde_json::to_vec(&OperationOutcome { resource_type: "OperationOutcome", issue }).unwrap_or_default()
 }
 
 /// The outcome as JSON; `diagnostics` names exchange and decision.

@@ -16,6 +16,7 @@ use crate::fetch::pool::PoolError;
 use crate::filter::FilterError;
 use crate::id::DecisionId;
 use crate::identify::IdentifyError;
+use crate::limits;
 use crate::rewrite::RewriteError;
 use crate::understand::UnderstandError;
 
@@ -28,6 +29,9 @@ pub enum Fault {
     /// Nobody we know, or not now.
     #[error("identify: {0}")]
     Identify(#[from] IdentifyError),
+    /// The client has as many exchanges at work as it may.
+    #[error("too many exchanges of the client")]
+    Crowded,
     /// Not understood.
     #[error("understand: {0}")]
     Understand(#[from] UnderstandError),
@@ -54,6 +58,12 @@ pub enum Fault {
     /// The resource is withheld, or there is none.
     #[error("nothing to release")]
     Absent,
+    /// An operation finds more than one answer holds.
+    #[error("more than one answer holds")]
+    TooCostly,
+    /// A part of an operation was answered with this status.
+    #[error("a part of the operation was answered {0}")]
+    Part(StatusCode),
     /// A step panicked.
     #[error("panic")]
     Panic,
@@ -94,6 +104,7 @@ impl Refusal {
         match fault {
             Fault::Accept(error) => Some(accept(*error)),
             Fault::Identify(error) => Some(identify(error)),
+            Fault::Crowded => Some(crowded()),
             Fault::Understand(error) => Some(understand(error)),
             Fault::Decide(DecideError::Denied(denial)) if denial.conceal => (!is_search).then(absent),
             Fault::Decide(error) => Some(decide(error)),
@@ -103,6 +114,8 @@ impl Refusal {
             Fault::Filter(_) => Some(upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")),
             Fault::Audit(_) => Some(Self::unrecorded()),
             Fault::Absent => Some(absent()),
+            Fault::TooCostly => Some(too_costly()),
+            Fault::Part(status) => Some(part(*status)),
             Fault::Panic | Fault::Randomness => Some(Self::internal()),
         }
     }
@@ -155,12 +168,38 @@ fn simple(status: StatusCode, code: &'static str, label: &'static str, text: &st
     Refusal { status, issues, label, decision: None, challenge: None, closes: false }
 }
 
+fn crowded() -> Refusal {
+    let text = format!("At most {} requests of a client are served at once; try again.", limits::CLIENT_IN_FLIGHT);
+    simple(StatusCode::TOO_MANY_REQUESTS, "throttled", "crowded", &text)
+}
+
 fn absent() -> Refusal {
     simple(StatusCode::NOT_FOUND, "not-found", "absent", "There is no such resource.")
 }
 
+fn too_costly() -> Refusal {
+    let text = "The operation finds more than one answer holds; search type by type, `Patient/[id]/[type]`.";
+    simple(StatusCode::PAYLOAD_TOO_LARGE, "too-costly", "too-costly", text)
+}
+
+/// A part that could not be answered takes the whole with it: half of everything looks like all of it.
+fn part(status: StatusCode) -> Refusal {
+    let text = format!("A part of the operation was answered {}; nothing is released.", status.as_u16());
+    let (status, code) = match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => (status, "throttled"),
+        StatusCode::GATEWAY_TIMEOUT => (status, "timeout"),
+        StatusCode::UNAUTHORIZED => (status, "login"),
+        StatusCode::FORBIDDEN => (status, "forbidden"),
+        _ => (StatusCode::BAD_GATEWAY, "transient"),
+    };
+    simple(status, code, "part", &text)
+}
+
 fn accept(error: AcceptError) -> Refusal {
     use AcceptError as E;
+    if error == E::Busy {
+        return simple(StatusCode::SERVICE_UNAVAILABLE, "throttled", "busy", "Too much is asked at once; try again.");
+    }
     let (status, code) = match error {
         E::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not-supported"),
         E::OutsideBase => (StatusCode::NOT_FOUND, "not-found"),
@@ -169,6 +208,8 @@ fn accept(error: AcceptError) -> Refusal {
         E::Expectation => (StatusCode::EXPECTATION_FAILED, "not-supported"),
         E::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-long"),
         E::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+        E::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-long"),
+        E::Version => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "not-supported"),
         _ => (StatusCode::BAD_REQUEST, "invalid"),
     };
     let plain = matches!(error, E::MethodNotAllowed | E::OutsideBase | E::TargetTooLong);
@@ -192,9 +233,13 @@ fn understand(error: &UnderstandError) -> Refusal {
     use UnderstandError as E;
     let (status, code) = match error {
         E::Format => (StatusCode::NOT_ACCEPTABLE, "not-supported"),
-        E::Interaction(_) | E::Search(_) | E::ResourceType => (StatusCode::BAD_REQUEST, "not-supported"),
-        E::PageLink => (StatusCode::NOT_FOUND, "not-found"),
-        E::Body => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported"),
+        E::Interaction(_) | E::Operation(_) | E::OperationParameter(_) | E::Search(_) | E::ResourceType => {
+            (StatusCode::BAD_REQUEST, "not-supported")
+        }
+        E::PageLink | E::ContentLink => (StatusCode::NOT_FOUND, "not-found"),
+        E::Body | E::BatchMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported"),
+        E::BatchLength => (StatusCode::PAYLOAD_TOO_LARGE, "too-costly"),
+        E::Unpageable => (StatusCode::BAD_REQUEST, "too-long"),
         _ => (StatusCode::BAD_REQUEST, "invalid"),
     };
     simple(status, code, "request", &sentence(&error.to_string()))
@@ -236,7 +281,7 @@ fn fetch(error: FetchError) -> Refusal {
         FetchError::Pool(PoolError::Timeout) => upstream(StatusCode::GATEWAY_TIMEOUT, "upstream-timeout"),
         FetchError::Pool(PoolError::Busy) => upstream(StatusCode::SERVICE_UNAVAILABLE, "upstream-busy"),
         FetchError::Pool(_) | FetchError::Credential(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-unreachable"),
-        FetchError::Status(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-status"),
+        FetchError::Status(_) | FetchError::Hidden(_) => upstream(StatusCode::BAD_GATEWAY, "upstream-status"),
         FetchError::Media | FetchError::TooLarge | FetchError::Mismatch | FetchError::Facts => {
             upstream(StatusCode::BAD_GATEWAY, "upstream-invalid")
         }

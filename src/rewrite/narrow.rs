@@ -3,10 +3,9 @@
 use std::cmp::Reverse;
 
 use crate::decide::{ElementTree, Elements, Kept, Patients};
-use crate::fhir::name::{Id, ResourceType};
+use crate::fhir::name::Id;
 use crate::fhir::path::Path;
-use crate::fhir::search::{Criterion, Modifier, Operand, Prefix};
-use crate::fhir::subject;
+use crate::fhir::search::{Criterion, Operand, Prefix};
 
 /// The patients to search for: those asked for that are permitted; where none is named, those the decision lists.
 /// `None` is a population (a roster), judged record by record.
@@ -18,13 +17,6 @@ pub(super) fn patients(permitted: &Patients, asked_about: &[Id]) -> Option<Vec<I
             Some(asked_about.iter().filter(|id| permitted.admits(id)).cloned().collect())
         }
     }
-}
-
-/// Whether a criterion says whose record it is, in any of the spellings R4 has for that.
-pub(super) fn names_subject(resource_type: ResourceType, criterion: &Criterion) -> bool {
-    let plain = !matches!(criterion.modifier(), Some(Modifier::Not));
-    let rule = subject::parameter(resource_type).and_then(|name| crate::fhir::search::lookup(resource_type, name));
-    plain && rule.is_some_and(|rule| rule.paths == criterion.definition().paths)
 }
 
 /// The criteria that every alternative holds, and where the alternatives differ in one parameter only, that parameter
@@ -107,26 +99,46 @@ pub(super) fn plain_dates(criteria: Vec<&Criterion>) -> Vec<&Criterion> {
     kept.into_iter().map(|(criterion, _)| criterion).collect()
 }
 
-/// Whether everything that `path` reads is released.
-pub(super) fn releases(elements: &Elements, path: &Path) -> bool {
+/// Whether everything that `path` reads is released. Where single repetitions of an element are, a path that ends there
+/// reads no other if it is compared with `systems` only.
+pub(super) fn releases(elements: &Elements, path: &Path, systems: Option<&[&str]>) -> bool {
     match elements {
         Elements::All => true,
-        Elements::Only(tree) => tree_releases(tree, path),
+        Elements::Only(tree) => tree_releases(tree, path, systems),
     }
 }
 
-fn tree_releases(tree: &ElementTree, path: &Path) -> bool {
+fn tree_releases(tree: &ElementTree, path: &Path, systems: Option<&[&str]>) -> bool {
     let mut below = tree;
-    for step in path.steps() {
+    let mut steps = path.conditioned().peekable();
+    while let Some((step, only)) = steps.next() {
         let kept = match below.child(step) {
             Kept::No => below.child(&format!("{step}[x]")),
             found => found,
         };
+        let kept = match (kept, only) {
+            (Kept::Some(slices), Some((member, text))) => slices.named(member, text),
+            (Kept::Some(slices), None) => {
+                let named =
+                    |systems: &[&str]| systems.iter().all(|system| slices.named("system", system) == Kept::Whole);
+                return steps.peek().is_none() && systems.is_some_and(named);
+            }
+            (kept, _) => kept,
+        };
         match kept {
-            Kept::No => return false,
+            Kept::No | Kept::Some(_) => return false,
             Kept::Whole => return true,
             Kept::Part(part) => below = part,
         }
     }
     false
+}
+
+/// The systems that a criterion of tokens is about; `None` where it is about others as well.
+pub(super) fn systems(criterion: &Criterion) -> Option<Vec<&str>> {
+    let system = |operand| match operand {
+        &Operand::Token { system: Some(ref system), .. } if !system.is_empty() => Some(&**system),
+        _ => None,
+    };
+    criterion.operands().iter().map(system).collect::<Option<Vec<_>>>().filter(|_| criterion.modifier().is_none())
 }

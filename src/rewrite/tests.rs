@@ -79,6 +79,68 @@ fn a_parameter_may_be_asked_by_where_the_decision_says_so() {
 }
 
 #[test]
+fn nobody_is_asked_by_a_patient_who_is_not_permitted() {
+    let whole = ONE_PATIENT.replace(r#""Practitioner":"#, r#""List":{"elements":["*"]},"Practitioner":"#);
+    let whole = whole.replace(r#""elements":["status","code","#, r#""elements":["performer","status","code","#);
+    let whole = whole.replace(r#"{"elements":["name.family","birthDate"]}"#, r#"{"elements":["*"]}"#);
+    for good in [
+        "Observation?patient=p1&performer=Patient/p1",
+        "Observation?patient=p1&performer=Practitioner/p2",
+        "Observation?patient=p1&performer=p1",
+        "Observation?subject=p1",
+    ] {
+        assert!(prepared(good, &whole, &["p1"]).is_ok(), "{good}");
+    }
+    for (bad, name) in [
+        ("Observation?patient=p1&performer=Patient/p2", "performer"),
+        ("Observation?patient=p1&performer:Patient=p2", "performer"),
+        ("Observation?patient=p1&performer=Practitioner/x,Patient/p2", "performer"),
+        ("Observation?patient=p1&performer=p2", "performer"),
+        ("Patient?_id=p1&link=Patient/p2", "link"),
+        ("List?patient=p1&item=Patient/p2", "item"),
+    ] {
+        assert_eq!(prepared(bad, &whole, &["p1"]).unwrap_err(), RewriteError::Predicate(name.into()), "{bad}");
+    }
+}
+
+#[test]
+fn who_else_takes_part_can_be_asked_by_only_where_it_is_listed() {
+    let decision = |elements: &str| {
+        format!(
+            r#"{{"allow":true,"reasons":[{{"code":"c","text":"t","basis":"b"}}],"patients":["p1"],
+                "types":{{"Appointment":{{"elements":[{elements}]}}}},"includes":[],"withhold_labels":[]}}"#
+        )
+    };
+    let (bare, listed) = (decision(r#""status""#), decision(r#""participant""#));
+    for own in [
+        "patient=p1",
+        "actor=Patient/p1",
+        "actor:Patient=p1",
+        "actor=Patient/p1,Practitioner/dr",
+        "patient=p1&_sort=patient",
+        "patient=p1&status=booked",
+    ] {
+        assert!(prepared(&format!("Appointment?{own}"), &bare, &["p1"]).is_ok(), "{own}");
+    }
+    for others in [
+        "practitioner=Practitioner/dr",
+        "actor=Practitioner/dr",
+        "location=Location/l",
+        "part-status=declined",
+        "_sort=actor",
+        "_sort=practitioner",
+        "_sort=part-status",
+    ] {
+        let asked = format!("Appointment?patient=p1&{others}");
+        let refused = prepared(&asked, &bare, &["p1"]);
+        assert!(matches!(refused, Err(RewriteError::Predicate(_))), "{asked} {refused:?}");
+        assert!(prepared(&asked, &listed, &["p1"]).is_ok(), "{asked}");
+    }
+    let sent = upstream("Appointment?patient=p1&practitioner=Practitioner/dr", &listed, &["p1"]);
+    assert_eq!(sent, "/Appointment?patient=p1&practitioner=Practitioner/dr&_count=100");
+}
+
+#[test]
 fn a_predicate_may_read_only_what_is_released() {
     for good in [
         "Patient?_id=p1&family=x",
@@ -166,4 +228,56 @@ fn a_page_belongs_to_the_decision_it_was_minted_under() {
     let later = page(asked, "?_getpages=x", digest);
     let permitted = permit(&narrower, &later);
     assert_eq!(rewrite(later, permitted, &about).unwrap_err(), RewriteError::Superseded);
+}
+
+#[test]
+fn where_single_repetitions_leave_only_those_may_be_asked_by() {
+    let some = ONE_PATIENT.replace(
+        r#"["name.family","birthDate"]"#,
+        r#"["identifier[system=http://mrn]","identifier[system=http://part].value","telecom[system=phone]","name[use=official]"]"#,
+    );
+    assert_ne!(some, ONE_PATIENT);
+    for asked in
+        ["identifier=http://mrn|7", "identifier=http://mrn|", "identifier=http://mrn|7,http://mrn|8", "phone=1"]
+    {
+        prepared(&format!("Patient?_id=p1&{asked}"), &some, &["p1"]).unwrap();
+    }
+    for asked in [
+        "identifier=7",
+        "identifier=|7",
+        "identifier=http://hl7.org/fhir/sid/us-ssn|7",
+        "identifier=http://mrn|7,http://hl7.org/fhir/sid/us-ssn|7",
+        "identifier=http://part|7",
+        "identifier:not=http://mrn|7",
+        "_sort=identifier",
+        "email=a",
+        "telecom=1",
+        "family=x",
+    ] {
+        let refused = prepared(&format!("Patient?_id=p1&{asked}"), &some, &["p1"]);
+        assert!(matches!(refused, Err(RewriteError::Predicate(_))), "{asked}");
+    }
+}
+
+#[test]
+fn content_is_asked_for_under_the_policies_its_link_was_made_under() {
+    use crate::understand::testing::content as following;
+    let decision = r#"{"allow":true,"reasons":[{"code":"c","text":"t","basis":"b"}],"patients":["p1"],
+        "types":{"DocumentReference":{"elements":["*"]},"Binary":{"elements":["*"]}},"withhold_labels":[],"includes":[]}"#;
+    let asked = |revision: &str, decision: &str| {
+        let interaction = following("d", "b", None, revision);
+        let permit = permit(decision, &interaction);
+        rewrite(interaction, permit, &[Id::parse("p1").unwrap()])
+    };
+    let revision = "0".repeat(64);
+    let prepared = asked(&revision, decision).unwrap();
+    assert_eq!(prepared.target(), "/DocumentReference/d");
+    assert_eq!(content(prepared.into_question()).unwrap().target(), "/Binary/b");
+    assert_eq!(asked("1", decision).unwrap_err(), RewriteError::Superseded);
+    let without = asked(&revision, &decision.replace(r#","Binary":{"elements":["*"]}"#, "")).unwrap();
+    assert_eq!(content(without.into_question()).unwrap_err(), RewriteError::Type);
+    let plain = interaction("DocumentReference/d");
+    let permit = permit(decision, &plain);
+    let question = rewrite(plain, permit, &[Id::parse("p1").unwrap()]).unwrap().into_question();
+    assert_eq!(content(question).unwrap_err(), RewriteError::Type);
 }

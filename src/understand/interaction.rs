@@ -3,6 +3,7 @@
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::search::Criterion;
 
+use super::content::Content;
 use super::query::encode_pair;
 
 /// One FHIR interaction, understood in full.
@@ -52,7 +53,15 @@ impl Interaction {
     /// The request in one canonical spelling, relative to the base: for the `self` link and the audit record.
     pub fn canonical(&self) -> String {
         match self {
-            Self::Read(read) => format!("{}/{}", read.resource_type, read.id),
+            Self::Read(Read { resource_type, id, content: None, shape }) => {
+                let mut query = String::new();
+                shape.write_elements(&mut query);
+                let mark = if query.is_empty() { "" } else { "?" };
+                format!("{resource_type}/{id}{mark}{query}")
+            }
+            Self::Read(Read { resource_type, id, content: Some(content), .. }) => {
+                format!("{resource_type}/{id}/_content/{}", content.binary())
+            }
             Self::Search(search) | Self::Page(Page { search, .. }) => {
                 let query = search.query();
                 let mark = if query.is_empty() { "" } else { "?" };
@@ -68,11 +77,21 @@ pub struct Read {
     resource_type: ResourceType,
     id: Id,
     shape: Shape,
+    content: Option<Content>,
 }
 
 impl Read {
     pub(super) fn new(resource_type: ResourceType, id: Id, shape: Shape) -> Self {
-        Self { resource_type, id, shape }
+        Self { resource_type, id, shape, content: None }
+    }
+
+    pub(super) fn of_content(self, content: Content) -> Self {
+        Self { content: Some(content), ..self }
+    }
+
+    /// The content that is wanted in place of the document that is read; only a sealed link asks for it.
+    pub fn content(&self) -> Option<&Content> {
+        self.content.as_ref()
     }
 
     /// The type.
@@ -135,8 +154,9 @@ impl Search {
             let keys: Vec<String> = self.sort.iter().map(ToString::to_string).collect();
             encode_pair("_sort", &keys.join(","), &mut query);
         }
-        if !self.shape.elements.is_empty() {
-            encode_pair("_elements", &self.shape.elements.join(","), &mut query);
+        self.shape.write_elements(&mut query);
+        if self.shape.total == TotalWanted::None {
+            encode_pair("_total", "none", &mut query);
         }
         if self.shape.count_only {
             encode_pair("_summary", "count", &mut query);
@@ -152,6 +172,7 @@ impl Search {
 pub struct Page {
     pub(super) search: Search,
     pub(super) continuation: Box<str>,
+    pub(super) passed: u32,
     pub(super) decision: [u8; 16],
 }
 
@@ -161,9 +182,15 @@ impl Page {
         &self.search
     }
 
-    /// Path and query below the EHR's base, as the EHR's own `next` link had them.
+    /// Path and query below the EHR's base, as the EHR's own `next` link had them. Empty where the page begins within the
+    /// first that the EHR gives.
     pub fn continuation(&self) -> &str {
         &self.continuation
+    }
+
+    /// Of what the EHR gives there, how many matches an earlier page held already.
+    pub fn passed(&self) -> u32 {
+        self.passed
     }
 
     /// Digest of the obligations under which the link was minted; another decision voids the link.
@@ -264,6 +291,18 @@ pub enum TotalWanted {
     None,
 }
 
+/// What is shown of each resource (R4 3.1.1.5.9), of what may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Summary {
+    /// All of it.
+    #[default]
+    Whole,
+    /// All but the narrative (`_summary=data`).
+    Data,
+    /// The elements that R4 marks as the summary (`_summary=true`).
+    Marked,
+}
+
 /// How a result is shaped; the gateway does this itself, after filtering.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -273,6 +312,21 @@ pub struct Shape {
     pub count_only: bool,
     /// Elements asked for (`_elements`); empty is all.
     pub elements: Vec<Box<str>>,
+    /// What of a resource is shown.
+    pub summary: Summary,
     /// Whether a total is wanted.
     pub total: TotalWanted,
+}
+
+impl Shape {
+    fn write_elements(&self, query: &mut String) {
+        if !self.elements.is_empty() {
+            encode_pair("_elements", &self.elements.join(","), query);
+        }
+        match self.summary {
+            Summary::Whole => {}
+            Summary::Data => encode_pair("_summary", "data", query),
+            Summary::Marked => encode_pair("_summary", "true", query),
+        }
+    }
 }

@@ -24,6 +24,16 @@ pub(super) fn is_json_format(value: &str) -> bool {
     name == "json" || JSON.iter().take(4).any(|json| *json == name)
 }
 
+/// Whether a content type is FHIR JSON in UTF-8.
+pub fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let utf8 = parts.filter_map(|part| part.split_once('=')).all(|(key, value)| {
+        !key.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    utf8 && JSON.iter().take(3).any(|json| *json == name)
+}
+
 /// Whether a content type is a form whose bytes can be read as UTF-8. `Some(true)` where only ASCII is common ground
 /// between the stated charset and UTF-8; `None` where it is no such form.
 pub fn is_form(content_type: &str) -> Option<bool> {

@@ -25,8 +25,10 @@ pub struct PageKey(LessSafeKey);
 pub struct PageLink<'a> {
     /// The search whose next page it is.
     pub search: &'a Search,
-    /// Path and query below the EHR's base.
+    /// Path and query below the EHR's base; empty for the search itself.
     pub continuation: &'a str,
+    /// Matches of what lies there that were given already.
+    pub passed: u32,
     /// Digest of the obligations in force.
     pub decision: [u8; 16],
     /// The client it is for.
@@ -47,6 +49,8 @@ struct Sealed {
     q: String,
     /// Where the EHR continues.
     c: String,
+    /// Matches there that were given already.
+    p: u32,
     /// Digest of the obligations.
     d: [u8; 16],
 }
@@ -59,7 +63,7 @@ impl PageKey {
         UnboundKey::new(&AES_256_GCM, &bytes).ok().map(LessSafeKey::new).map(Self)
     }
 
-    /// Seals a link. `None` where it would be longer than [`limits::PAGE_LINK_BYTES`]: then there is no next page to offer.
+    /// Seals a link. `None` where it would be longer than [`limits::PAGE_LINK_BYTES`]: then the search cannot be paged.
     pub fn seal(&self, link: &PageLink<'_>) -> Option<String> {
         let life = i64::try_from(limits::PAGE_LINK_LIFE.as_secs()).ok()?;
         let sealed = Sealed {
@@ -67,12 +71,15 @@ impl PageKey {
             t: link.search.resource_type().to_string(),
             q: link.search.query(),
             c: link.continuation.to_owned(),
+            p: link.passed,
             d: link.decision,
         };
+        self.seal_bytes(serde_json::to_vec(&sealed).ok()?, bound_to(link.client, link.purpose))
+    }
+
+    pub(super) fn seal_bytes(&self, mut bytes: Vec<u8>, aad: Vec<u8>) -> Option<String> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
-        let mut bytes = serde_json::to_vec(&sealed).ok()?;
-        let aad = bound_to(link.client, link.purpose);
         self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes).ok()?;
         let token = URL_SAFE_NO_PAD.encode([nonce.as_slice(), &bytes].concat());
         (token.len() <= limits::PAGE_LINK_BYTES).then_some(token)
@@ -83,22 +90,26 @@ impl PageKey {
     }
 
     fn opened(&self, token: &str, setting: Setting<'_>) -> Option<Page> {
-        if token.len() > limits::PAGE_LINK_BYTES {
-            return None;
-        }
-        let mut bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let aad = bound_to(setting.client, setting.purpose);
-        let opened = self.0.open_in_place(nonce, Aad::from(aad), sealed).ok()?;
-        let link: Sealed = serde_json::from_slice(opened).ok()?;
+        let opened = self.open_bytes(token, bound_to(setting.client, setting.purpose))?;
+        let link: Sealed = serde_json::from_slice(&opened).ok()?;
         if setting.now.unix_seconds() >= link.e {
             return None;
         }
         let resource_type = ResourceType::parse(&link.t).ok()?;
         let pairs = query::decode(&link.q).ok()?;
         let search = query::search(resource_type, &pairs, setting.bases).ok()?;
-        Some(Page { search, continuation: link.c.into(), decision: link.d })
+        Some(Page { search, continuation: link.c.into(), passed: link.p, decision: link.d })
+    }
+
+    pub(super) fn open_bytes(&self, token: &str, aad: Vec<u8>) -> Option<Vec<u8>> {
+        if token.len() > limits::PAGE_LINK_BYTES {
+            return None;
+        }
+        let mut bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let opened = self.0.open_in_place(nonce, Aad::from(aad), sealed).ok()?;
+        Some(opened.to_vec())
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::interaction::{Direction, Include, Search, Shape, Sort, TotalWanted};
+use super::interaction::{Direction, Include, Search, Shape, Sort, Summary, TotalWanted};
 use super::{UnderstandError, media};
 use crate::fhir::name::ResourceType;
 use crate::fhir::search::{Criterion, SearchError, lookup};
@@ -19,6 +19,22 @@ pub(crate) type Pair = (String, String);
 
 /// Search parameters that read what no caller is told: labels and where a record came from.
 const WITHHELD_PARAMETERS: &[&str] = &["_security", "_source"];
+
+/// Parameters that say what comes along and how the result is shaped (R4 3.1.1.5); their modifiers are not those of
+/// search parameters.
+const RESULT_PARAMETERS: &[&str] = &[
+    "_contained",
+    "_containedType",
+    "_count",
+    "_elements",
+    "_format",
+    "_include",
+    "_pretty",
+    "_revinclude",
+    "_sort",
+    "_summary",
+    "_total",
+];
 
 /// Appends `name=value` to a query, encoded.
 pub fn encode_pair(name: &str, value: &str, query: &mut String) {
@@ -85,13 +101,20 @@ pub(super) fn search(resource_type: ResourceType, pairs: &[Pair], bases: &[&str]
                 if shape_parameter(other, value, &mut search.shape, &mut seen)? {
                     continue;
                 }
-                let plain = other.split(':').next().unwrap_or_default();
+                let (plain, modifier) = other.split_once(':').unwrap_or((other, ""));
                 if WITHHELD_PARAMETERS.contains(&plain) {
                     return Err(SearchError::Parameter(plain.into()).into());
+                }
+                if RESULT_PARAMETERS.contains(&plain) && !modifier.is_empty() {
+                    return Err(SearchError::Modifier(plain.into(), printable(modifier)).into());
                 }
                 search.criteria.push(Criterion::parse(resource_type, other, value, bases)?);
             }
         }
+    }
+    // Where only the number is wanted there are no pages and no resources, whichever parameter was written first.
+    if search.shape.count_only {
+        (search.shape.count, search.shape.summary) = (None, Summary::Whole);
     }
     Ok(search)
 }
@@ -102,17 +125,19 @@ pub(super) fn shape_of_read(pairs: &[Pair]) -> Result<Shape, UnderstandError> {
     for (name, value) in pairs {
         let known = matches!(name.as_str(), "_format" | "_pretty" | "_elements" | "_summary");
         if !(known && shape_parameter(name, value, &mut shape, &mut seen)?) || shape.count_only {
-            return Err(SearchError::Parameter(
-                name.chars().filter(char::is_ascii_graphic).take(64).collect::<String>().into(),
-            )
-            .into());
+            return Err(SearchError::Parameter(printable(name)).into());
         }
     }
     Ok(shape)
 }
 
+/// What of a client's own words on the left of `=` may be repeated in an answer.
+pub(super) fn printable(text: &str) -> Box<str> {
+    text.chars().filter(char::is_ascii_graphic).take(64).collect::<String>().into()
+}
+
 /// Takes in a parameter that shapes the result; tells whether it was one.
-fn shape_parameter(
+pub(super) fn shape_parameter(
     name: &str,
     value: &str,
     shape: &mut Shape,
@@ -143,6 +168,8 @@ fn shape_parameter(
             match value {
                 "false" => {}
                 "count" => shape.count_only = true,
+                "data" => shape.summary = Summary::Data,
+                "true" => shape.summary = Summary::Marked,
                 _ => return Err(UnderstandError::Value("_summary")),
             }
         }
@@ -189,10 +216,13 @@ fn sort(resource_type: ResourceType, value: &str) -> Result<Vec<Sort>, Understan
         let known = !WITHHELD_PARAMETERS.contains(&parameter) && lookup(resource_type, parameter).is_some();
         known.then(|| Sort { parameter: parameter.into(), descending }).ok_or(UnderstandError::Value("_sort"))
     };
+    if value.split(',').count() > limits::SORT_KEYS {
+        return Err(UnderstandError::Value("_sort"));
+    }
     value.split(',').map(key).collect()
 }
 
-fn once(name: &'static str, seen: &mut Vec<&'static str>) -> Result<(), UnderstandError> {
+pub(super) fn once(name: &'static str, seen: &mut Vec<&'static str>) -> Result<(), UnderstandError> {
     if seen.contains(&name) {
         return Err(UnderstandError::Repeated(name));
     }

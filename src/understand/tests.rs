@@ -36,6 +36,10 @@ fn one_request_in_many_spellings_is_one_interaction() {
     }
     let form = b"patient=p1&code=http%3A%2F%2Floinc.org%7C4548-4%2C718-7&date=ge2024-01-01";
     assert_eq!(post(&["Observation", "_search"], None, form).unwrap().canonical(), plain);
+    let compartment = get("Patient/p1/Observation?code=http://loinc.org|4548-4,718-7&date=ge2024-01-01");
+    assert_eq!(compartment.unwrap().canonical(), plain);
+    let form = b"code=http%3A%2F%2Floinc.org%7C4548-4%2C718-7&date=ge2024-01-01";
+    assert_eq!(post(&["Patient", "p1", "Observation", "_search"], None, form).unwrap().canonical(), plain);
     let both = post(
         &["Observation", "_search"],
         Some("patient=p1"),
@@ -50,10 +54,25 @@ fn the_canonical_query_is_understood_as_itself() {
         "Observation?patient=p1&_include=Observation:performer&_revinclude=Provenance:target&_sort=-date,code&_elements=status,code&_count=7",
         "Patient?family:contains=M%C3%BCller%20%26%20Co&identifier=http://x%7CA%5C,1",
         "Condition?patient=p1&_summary=count",
+        "Condition?patient=p1&_elements=code&_summary=true&_count=7",
+        "Condition/c1?_summary=data",
         "Condition",
     ] {
         let once = get(target).unwrap().canonical();
         assert_eq!(get(&once).unwrap().canonical(), once, "{target}");
+    }
+}
+
+#[test]
+fn a_compartment_is_searched_for_whose_the_records_are() {
+    for (target, canonical) in [
+        ("Patient/p1/Observation", "Observation?patient=Patient/p1"),
+        ("Patient/p1/Observation?patient=p2", "Observation?patient=Patient/p1&patient=Patient/p2"),
+        ("Patient/p1/Coverage?status=active", "Coverage?patient=Patient/p1&status=active"),
+        ("Patient/p1/Patient", "Patient?_id=p1"),
+        ("Patient/p1/ResearchSubject", "ResearchSubject?patient=Patient/p1"),
+    ] {
+        assert_eq!(get(target).unwrap().canonical(), canonical, "{target}");
     }
 }
 
@@ -77,17 +96,26 @@ fn refuses_by_name_what_it_does_not_serve() {
     for (target, error) in [
         ("", E::Interaction("search-system")),
         ("patient", E::ResourceType),
-        ("Patient/p1/_history", E::Interaction("history")),
+        ("Patient/p1/_history", E::Interaction("history-instance")),
+        ("Patient/_history", E::Interaction("history-type")),
         ("Patient/p1/_history/1", E::Interaction("vread")),
-        ("_history", E::Interaction("history")),
-        ("Patient/p1/Observation", E::Interaction("compartment search")),
-        ("Patient/p1/$everything", E::Interaction("operation")),
-        ("Observation/$lastn", E::Interaction("operation")),
-        ("$export", E::Interaction("operation")),
+        ("_history", E::Interaction("history-system")),
+        ("Practitioner/x/Observation", E::Interaction("compartment search")),
+        ("Encounter/x/Observation", E::Interaction("compartment search")),
+        ("Patient/p1/*", E::Interaction("compartment search")),
+        ("Patient/p1/Practitioner", E::Interaction("compartment search")),
+        ("Patient/p1/Provenance", E::Interaction("compartment search")),
+        ("Patient/p1/patient", E::ResourceType),
+        ("Patient/p_1/Observation", E::LogicalId),
+        ("Patient/p1/$everything", E::Operation("$everything")),
+        ("Patient/p1/_history/1/$meta", E::Operation("$meta")),
+        ("Observation/$lastn", E::Operation("$lastn")),
+        ("$export", E::Operation("$export")),
+        ("$p1", E::Operation("operation")),
         ("Patient/p1/a/b/c", E::Path),
         ("Observation?patient=p1&_count=x", E::Value("_count")),
         ("Observation?_count=1&_count=2", E::Repeated("_count")),
-        ("Observation?_summary=true", E::Value("_summary")),
+        ("Observation?_summary=text", E::Value("_summary")),
         ("Observation?_include=*", E::Value("_include")),
         ("Observation?_include=Observation:*", E::Value("_include")),
         ("Observation?_include=Observation:code", E::Value("_include")),
@@ -106,7 +134,11 @@ fn refuses_by_name_what_it_does_not_serve() {
         ("Observation?_security:not=x", E::Search(SearchError::Parameter("_security".into()))),
         ("Observation?_filter=x", E::Search(SearchError::Parameter("_filter".into()))),
         ("Observation?_totalMethod=count", E::Search(SearchError::Parameter("_totalMethod".into()))),
-        ("Observation?_include:iterate=Observation:subject", E::Search(SearchError::Parameter("_include".into()))),
+        (
+            "Observation?_include:iterate=Observation:subject",
+            E::Search(SearchError::Modifier("_include".into(), "iterate".into())),
+        ),
+        ("Observation?_elements:exclude=meta", E::Search(SearchError::Modifier("_elements".into(), "exclude".into()))),
         ("Observation?_has:Provenance:target:_id=x", E::Search(SearchError::Parameter("_has".into()))),
     ] {
         assert_eq!(get(target).unwrap_err(), error, "{target}");
@@ -169,6 +201,7 @@ fn a_page_link_opens_for_its_owner_only() {
     let link = PageLink {
         search: &search,
         continuation: "?_getpages=x",
+        passed: 3,
         decision: [7; 16],
         client: "payer-a",
         purpose: "HPAYMT",
@@ -180,8 +213,8 @@ fn a_page_link_opens_for_its_owner_only() {
     };
     let Ok(Interaction::Page(page)) = open(&token, setting(&key)) else { panic!() };
     assert_eq!(
-        (page.continuation(), page.decision(), page.search().query()),
-        ("?_getpages=x", &[7; 16], search.query())
+        (page.continuation(), page.passed(), page.decision(), page.search().query()),
+        ("?_getpages=x", 3, &[7; 16], search.query())
     );
     assert!(open(&token, Setting { client: "payer-b", ..setting(&key) }).is_err());
     assert!(open(&token, Setting { purpose: "TREAT", ..setting(&key) }).is_err());

@@ -3,7 +3,7 @@ use portcullis::fetch::{Content, Fetched, Source};
 use portcullis::rewrite::Question;
 
 fn fetched(question: Question) -> Fetched {
-    Fetched { question, content: Content::Absent, from: Source::Ehr, keeping: None }
+    Fetched { question, content: Content::Absent(404), from: Source::Ehr, keeping: None }
 }
 
 fn main() {}

@@ -5,7 +5,7 @@ use portcullis::decide::{Engine, Obligations, Permit, Revision};
 use portcullis::id::DecisionId;
 
 fn permit(decision: DecisionId, revision: Revision, obligations: Arc<Obligations>) -> Permit {
-    Permit { decision, revision, obligations, engine: Engine::Interpreter, cached: false }
+    Permit { decision, revision, obligations, engine: Engine::Interpreter, cached: false, registry: None }
 }
 
 fn main() {}

@@ -18,7 +18,8 @@ async fn road(
     entry: Entry,
 ) -> Option<Answer> {
     let prepared = rewrite(interaction, permit, &[]).ok()?;
-    let fetched = ehr.fetch(prepared, None, &room, exchange).await.ok()?;
+    let noted = room.note(&entry).ok()?;
+    let fetched = ehr.fetch(prepared, None, noted, exchange).await.ok()?;
     let (question, Content::Whole(bytes), _) = fetched.into_parts() else { return None };
     let released = filter::read(&bytes, &question, bases).ok()?.into_body()?;
     let receipt = room.record(entry).await.ok()?;

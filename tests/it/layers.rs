@@ -11,7 +11,9 @@ const LAYERS: &[&[&str]] = &[
     &["limits"],
     &["fhir"],
     &["oauth", "metrics"],
+    &["signature"],
     &["config"],
+    &["authorship"],
     &["outbound", "store"],
     &["accept"],
     &["identify"],
@@ -27,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["admin"],
     &["gateway"],
     &["start"],
-    &["demo"],
+    &["demo", "attack"],
     &["cli"],
 ];
 

@@ -8,20 +8,37 @@
 )]
 
 mod attacks;
+mod attribution;
 mod audit;
+mod authorship;
+mod batch;
 mod cache;
 mod careless;
+mod content;
+mod corpora;
+mod desync;
 mod direct_query;
+mod everything;
 mod evidence;
+#[path = "../../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "there it is a library")]
+mod fuzz;
+mod honesty;
 mod identity;
 mod layers;
 mod limits;
 mod lossless;
 mod operators;
+mod own_policies;
 mod page_links;
+mod paging;
 mod policies;
+mod properties;
 mod refusals;
+mod sensitivity;
+mod signature;
 mod starter;
 mod streaming;
 mod support;
+mod surface;
 mod upstream_faults;

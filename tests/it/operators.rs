@@ -126,7 +126,7 @@ fn no_log_line_tells_of_a_patient_or_a_token() {
     }
 }
 
-fn ask_admin(gateway: &Gateway, method: &str, path: &str) -> Answer {
+pub(crate) fn ask_admin(gateway: &Gateway, method: &str, path: &str) -> Answer {
     let mut wire = Wire::new(connect(gateway.running().admin_address()));
     wire.send(format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.2\r\n\r\n").as_bytes());
     wire.answer(method == "HEAD").unwrap()

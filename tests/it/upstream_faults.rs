@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::demo::ehr::Behaviour;
 
-use crate::support::{Ending, Payer, clinic, gateway};
+use crate::support::{Answer, Ending, Payer, Policy, clinic, everything, gateway, starter};
 
 /// Never to be seen by a payer.
 const CANARY: &str = "canary-4711";
@@ -21,6 +21,7 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
         ("status 500", faithful().status(500, &outcome)),
         ("status 503", faithful().status(503, &outcome)),
         ("status 401", faithful().status(401, &outcome)),
+        ("status 409", faithful().status(409, &outcome)),
         ("status 400", faithful().status(400, &outcome)),
         ("status 204", faithful().status(204, "")),
         ("status 206", faithful().status(206, &outcome)),
@@ -73,6 +74,81 @@ fn an_unusable_answer_is_502_and_nothing_of_it_is_shown() {
     }
 }
 
+/// An answer to the byte, but for the ids that it was given and the time.
+fn told(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let id = answer.header("x-request-id");
+    let headers = answer.head.headers.iter().filter(|(name, _)| name != "date");
+    let headers = headers.map(|(name, value)| (name.clone(), value.replace(id, "ID"))).collect();
+    let text = answer.text().replace(id, "ID");
+    let decision = text.split_once("Decision ").map(|(_, rest)| rest.chars().take(26).collect::<String>());
+    (answer.status(), headers, decision.map_or_else(|| text.clone(), |decision| text.replace(&decision, "DECISION")))
+}
+
+#[test]
+fn what_the_ehr_refuses_or_has_deleted_looks_as_if_it_were_not_there() {
+    let ehr = clinic();
+    let outcome = format!(r#"{{"resourceType":"OperationOutcome","issue":[{{"diagnostics":"{CANARY}"}}]}}"#);
+    let reads = [
+        ("/Observation/maren-hba1c-2025", "/Observation/nothing"),
+        ("/Patient/maren", "/Patient/nothing"),
+        ("/Practitioner/sethi", "/Practitioner/nothing"),
+    ];
+    for policy in [everything(), starter()] {
+        let is_starter = policy.roster.is_some();
+        let gateway = gateway().with_policy(policy).in_front_of(&ehr);
+        let payer = gateway.payer("lanternfield");
+        for (hidden, absent) in reads.into_iter().filter(|(hidden, _)| !is_starter || hidden.contains("Observation")) {
+            let ask = |target: &str, condition: bool| match condition {
+                true => payer.ask("GET", target).header("if-none-match", "*").send(),
+                false => payer.get(target),
+            };
+            for condition in [false, true] {
+                ehr.behave(Behaviour::faithful());
+                let nothing = told(&ask(absent, condition));
+                assert!(nothing.0 == 404 || is_starter, "{absent} {nothing:?}");
+                for status in [403, 404, 410] {
+                    ehr.behave(
+                        Behaviour::faithful()
+                            .status(status, &outcome)
+                            .only_for(&hidden[hidden.rfind('/').unwrap() + 1..]),
+                    );
+                    let answer = ask(hidden, condition);
+                    assert_eq!(told(&answer), nothing, "{hidden} {status}");
+                    let log = gateway.log();
+                    let record = log.exchange(answer.header("x-request-id"));
+                    assert_eq!(record.upstream_status, Some(status), "{hidden}");
+                }
+                ehr.behave(Behaviour::faithful().status(401, &outcome));
+                assert_eq!(ask(hidden, condition).status(), 502, "the gateway's own credential: {hidden}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whose_facts_the_ehr_refuses_is_read_like_one_of_whom_there_are_none() {
+    let ehr = clinic();
+    let permissive = Policy { facts: vec!["coverage", "consent"], ..everything() };
+    for policy in [permissive, starter()] {
+        let gateway = gateway().with_policy(policy).in_front_of(&ehr);
+        let payer = gateway.payer("lanternfield");
+        ehr.behave(Behaviour::faithful());
+        let nothing = told(&payer.get("/Observation/nothing"));
+        let stranger = payer.get("/Observation?patient=nobody");
+        for fact in ["Coverage", "Consent"] {
+            ehr.behave(Behaviour::faithful().status(403, "{}").only_for(fact));
+            let answer = payer.get("/Observation/maren-hba1c-2025");
+            assert_eq!(told(&answer), nothing, "{fact}");
+            assert_eq!(gateway.log().exchange(answer.header("x-request-id")).upstream_status, Some(403), "{fact}");
+            let hidden = payer.get("/Observation?patient=maren");
+            assert_eq!(hidden.status(), stranger.status(), "{fact}");
+            assert_eq!(hidden.text().replace("maren", "nobody"), stranger.text(), "{fact}");
+        }
+        ehr.behave(Behaviour::faithful());
+        assert_eq!(payer.get("/Observation/maren-hba1c-2025").status(), 200, "a refusal is not remembered");
+    }
+}
+
 #[test]
 fn an_ehr_without_a_statement_leaves_no_capabilities() {
     let ehr = clinic();
@@ -89,7 +165,7 @@ fn an_ehr_without_a_statement_leaves_no_capabilities() {
 #[test]
 fn facts_that_cannot_be_had_are_no_permission() {
     let ehr = clinic();
-    let gateway = gateway().with_policy(crate::support::starter()).in_front_of(&ehr);
+    let gateway = gateway().with_policy(starter()).in_front_of(&ehr);
     let payer = gateway.payer("lanternfield");
     for (name, behaviour) in failures() {
         ehr.behave(behaviour.only_for("Coverage"));
@@ -126,7 +202,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn a_link_that_leads_elsewhere_is_not_offered() {
+fn an_answer_that_goes_on_elsewhere_is_none() {
     let (ehr, elsewhere) = (clinic(), clinic());
     let gateway = gateway().in_front_of(&ehr);
     let payer = gateway.payer("lanternfield");
@@ -140,8 +216,8 @@ fn a_link_that_leads_elsewhere_is_not_offered() {
         &format!("{}?x", elsewhere.base()),
     ] {
         ehr.behave(Behaviour::faithful().foreign_next_link(url));
-        let found = payer.search("/Observation?patient=maren&code=4548-4");
-        assert_eq!((found.entries.len(), found.next), (3, None), "{url}");
+        // Half a result that looks like the whole of it would be worse than none.
+        assert_fails(&payer, "/Observation?patient=maren&code=4548-4", 502, url);
         ehr.reset();
     }
     assert!(elsewhere.requests().is_empty());

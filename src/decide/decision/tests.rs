@@ -7,7 +7,8 @@ use super::*;
 const PERMITTED: &str = r#"{"allow":true,"reasons":[{"code":"agreed","text":"Agreed.","basis":"45 CFR 164.506"}],
     "patients":["p2","p1","p1"],
     "types":{"Observation":{"where":["category=laboratory&date=ge2024-01-01&date=le2024-12-31","category=vital-signs"],
-        "elements":["code","value[x]"],"searchable":["method","status"]},"*":{"elements":["*"]}},
+        "elements":["code","value[x]"],"searchable":["method","status"],"authorship":["verified","asserted-by-source"]},
+        "*":{"elements":["*"]}},
     "withhold_labels":["http://terminology.hl7.org/CodeSystem/v3-ActCode|PSY","urn:s|*"],
     "includes":["Observation:performer","Provenance:target:Observation"],"page_cap":100,"cache_seconds":30}"#;
 
@@ -35,7 +36,7 @@ fn a_permission_is_understood_to_the_last_member() {
     assert_eq!(&*permitted.reasons[0].basis, "45 CFR 164.506");
     let NamedPatients::Listed(ids) = &permitted.patients else { panic!() };
     assert_eq!(ids.iter().map(Id::as_str).collect::<Vec<_>>(), ["p1", "p2"]);
-    let (resource_type, TypeRule { alternatives, elements, searchable, .. }) = &permitted.types[0];
+    let (resource_type, TypeRule { alternatives, elements, searchable, authorship, .. }) = &permitted.types[0];
     assert_eq!(resource_type.as_str(), "Observation");
     let written: Vec<Vec<String>> =
         alternatives.iter().map(|all| all.iter().map(ToString::to_string).collect()).collect();
@@ -45,7 +46,10 @@ fn a_permission_is_understood_to_the_last_member() {
     );
     assert!(matches!(elements, Elements::Only(_)));
     assert_eq!(searchable.iter().map(|name| &**name).collect::<Vec<_>>(), ["method", "status"]);
-    assert_eq!(permitted.every_other_type, Some(Elements::All));
+    let admitted = Verdict::ALL.map(|verdict| authorship.unwrap().admit(verdict));
+    assert_eq!(admitted, [false, false, false, true, true]);
+    let rest = permitted.every_other_type.unwrap();
+    assert_eq!((&rest.elements, rest.authorship), (&Elements::All, None));
     assert_eq!((permitted.labels.len(), permitted.includes.len()), (2, 2));
     assert_eq!((permitted.page_cap, permitted.cache), (Some(100), Duration::from_secs(30)));
 }
@@ -114,6 +118,15 @@ fn every_departure_from_the_vocabulary_is_refused() {
         (r#"["method","status"]"#, r#"["nonsense"]"#, Value("searchable")),
         (r#"["method","status"]"#, r#"["subject.name"]"#, Value("searchable")),
         (r#"["method","status"]"#, r#"["status:not"]"#, Value("searchable")),
+        (
+            r#""Observation":{"#,
+            r#""Binary":{"elements":["*"],"authorship":["unknown"]},"Observation":{"#,
+            Misplaced("authorship"),
+        ),
+        (r#"["verified","asserted-by-source"]"#, r#""verified""#, IllTyped("authorship")),
+        (r#"["verified","asserted-by-source"]"#, "[]", Empty("authorship")),
+        (r#"["verified","asserted-by-source"]"#, "[true]", IllTyped("authorship")),
+        (r#"["verified","asserted-by-source"]"#, r#"["signed"]"#, Value("authorship")),
         (r#""*":{"elements":["*"]}"#, r#""*":{}"#, Missing("elements")),
         (r#""*":{"elements":["*"]}"#, r#""*":[]"#, IllTyped("types")),
         ("category=vital-signs", "", Value("where")),
@@ -216,4 +229,7 @@ fn the_published_schema_names_the_same_members_and_bounds() {
     let of_type = &permission["types"]["additionalProperties"]["properties"];
     assert_eq!(of_type["where"]["maxItems"], limits::DECISION_ALTERNATIVES);
     assert_eq!(of_type["searchable"]["maxItems"], limits::DECISION_SEARCHABLE);
+    let listed: BTreeSet<&str> =
+        of_type["authorship"]["items"]["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    assert_eq!(listed, Verdict::ALL.map(Verdict::as_str).into());
 }

@@ -96,6 +96,8 @@ fn the_digest_changes_with_everything_that_is_released_and_with_nothing_else() {
         with(r#""elements":["*"]"#, r#""elements":["*"],"where":["status=final"]"#),
         with(r#""elements":["*"]"#, r#""elements":["*"],"where":["status=final","status=amended"]"#),
         with(r#""elements":["*"]"#, r#""elements":["*"],"where":["status=final&status=amended"]"#),
+        with(r#""elements":["*"]"#, r#""elements":["*"],"authorship":["verified"]"#),
+        with(r#""elements":["*"]"#, r#""elements":["*"],"authorship":["verified","unknown"]"#),
         with(r#""withhold_labels":[]"#, r#""withhold_labels":["urn:a|b"]"#),
         with(r#""withhold_labels":[]"#, r#""withhold_labels":["urn:a|*"]"#),
         with(r#""includes":[]"#, r#""includes":["Observation:performer"]"#),

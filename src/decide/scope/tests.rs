@@ -5,6 +5,7 @@ use jiff::civil::date;
 use super::super::decision::{Decided, read};
 use super::super::elements::Elements;
 use super::*;
+use crate::decide::testing::holdings;
 use crate::decide::tests::{read as asks_read, search};
 
 fn grant(name: &str, letters: &str, constraint: Option<&'static str>) -> ScopeGrant<'static> {
@@ -22,7 +23,7 @@ fn bound(types: &str, grants: &[ScopeGrant<'_>], interaction: &Interaction) -> R
             "withhold_labels":[],"includes":[]}}"#
     );
     let Decided::Permitted(permitted) = read(&text).unwrap() else { panic!() };
-    bind(permitted, grants, interaction, &Arc::new(Roster::empty()), date(2026, 11, 23))
+    bind(permitted, grants, interaction, &holdings(Roster::empty(), ""), date(2026, 11, 23))
 }
 
 /// The alternatives of Observation, written out; `None` where it is not released.

@@ -65,7 +65,7 @@ impl Body {
                     held.push(',');
                 }
                 held.push_str(&observation(number, &base, &patient));
-                if held.len() >= limits::STREAM_FRAME_BYTES {
+                if held.len() >= limits::STREAM_BITE_BYTES {
                     let frame = std::mem::take(&mut held);
                     if sender.send(Ok(frame.into())).await.is_err() {
                         return;

@@ -1,15 +1,13 @@
 //! What a search finds: matches by the matcher that the gateway's filter uses, their order, and what comes along.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::query::Query;
 use super::records::{Record, Records};
-use crate::fhir::date::Span;
-use crate::fhir::json::{Kind, Tape, Value};
+use crate::fhir::json::{Tape, Value};
 use crate::fhir::reference::Reference;
-use crate::fhir::search::{Definition, ParameterKind, lookup};
+use crate::fhir::search::{self as fhir_search, Definition, compare_keys, lookup};
 use crate::understand::{Direction, Include, Sort};
 
 /// The matches of a search, in order.
@@ -81,71 +79,15 @@ fn references(record: &Record, definition: &Definition, base: &str) -> Vec<Refer
     found
 }
 
-/// One value that a sort compares. Values of one parameter are of one kind.
-#[derive(Clone, Debug, PartialEq, PartialOrd)]
-enum Key {
-    Instant(jiff::Timestamp),
-    Number(f64),
-    Text(String),
-}
-
-/// Sorts by one key and keeps the order of equals; what has no value comes last (R4 3.1.1.5.1).
+/// Sorts by one key and keeps the order of equals.
 fn order(records: &mut Vec<Arc<Record>>, sort: &Sort, query: &Query) {
     let Some(definition) = lookup(query.resource_type, &sort.parameter) else { return };
-    let mut keyed: Vec<(Option<Key>, Arc<Record>)> =
-        records.drain(..).map(|record| (key(&record, definition, sort.descending), record)).collect();
-    keyed.sort_by(|(a, _), (b, _)| match (a, b) {
-        (Some(a), Some(b)) => {
-            let ascending = a.partial_cmp(b).unwrap_or(Ordering::Equal);
-            if sort.descending { ascending.reverse() } else { ascending }
-        }
-        (a, b) => b.is_some().cmp(&a.is_some()),
-    });
-    records.extend(keyed.into_iter().map(|(_, record)| record));
-}
-
-/// The lowest value, or the highest where the order is descending.
-fn key(record: &Record, definition: &Definition, descending: bool) -> Option<Key> {
     let mut tape = Tape::new();
-    let document = tape.read(record.json.as_bytes()).ok()?;
-    let mut best: Option<Key> = None;
-    for path in &definition.paths {
-        path.any(document.root(), &mut |value| {
-            let found = key_of(value, definition.kind);
-            let better = match (&best, &found) {
-                (Some(best), Some(found)) => (found > best) == descending && found != best,
-                (None, found) => found.is_some(),
-                (Some(_), None) => false,
-            };
-            if better {
-                best = found;
-            }
-            false
-        });
-    }
-    best
-}
-
-fn key_of(value: Value<'_>, kind: ParameterKind) -> Option<Key> {
-    let member = |name: &str| value.get(name).and_then(Value::text);
-    match kind {
-        ParameterKind::Date => {
-            let text = value.text().or_else(|| member("start")).or_else(|| member("end"))?;
-            Span::parse(&text)?.start.map(Key::Instant)
-        }
-        ParameterKind::Number | ParameterKind::Quantity => {
-            let number = value.get("value").unwrap_or(value);
-            (number.kind() == Kind::Number).then(|| number.raw().parse().ok()).flatten().map(Key::Number)
-        }
-        ParameterKind::Token => {
-            let coding = value.get("coding").and_then(|codings| codings.items().next()).unwrap_or(value);
-            let inner = coding.get("code").or_else(|| coding.get("value")).unwrap_or(coding);
-            Some(Key::Text(inner.text().map_or_else(|| inner.raw().to_owned(), Into::into)))
-        }
-        ParameterKind::Reference => member("reference").map(|text| Key::Text(text.into_owned())),
-        ParameterKind::Canonical | ParameterKind::String | ParameterKind::Uri => {
-            let text = value.text().or_else(|| member("family")).or_else(|| member("text"))?;
-            Some(Key::Text(text.to_lowercase()))
-        }
-    }
+    let mut key = |record: &Record| {
+        let document = tape.read(record.json.as_bytes()).ok()?;
+        fhir_search::key(document.root(), definition, sort.descending)
+    };
+    let mut keyed: Vec<_> = records.drain(..).map(|record| (key(&record), record)).collect();
+    keyed.sort_by(|(one, _), (other, _)| compare_keys(one.as_ref(), other.as_ref(), sort.descending));
+    records.extend(keyed.into_iter().map(|(_, record)| record));
 }

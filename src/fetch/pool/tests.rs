@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,7 +81,7 @@ async fn text(answer: Answer) -> Result<String, PoolError> {
 }
 
 async fn ask(pool: &Pool) -> Result<String, PoolError> {
-    text(pool.send(get()).await?).await
+    text(pool.send(get).await?).await
 }
 
 fn counts(seen: &Seen) -> Vec<usize> {
@@ -99,7 +100,7 @@ async fn one_connection_serves_many_requests() {
             for expected in ["hello", "hello", "", "hello"] {
                 assert_eq!(ask(&pool).await.unwrap(), expected);
             }
-            assert_eq!(text(pool.send(post()).await.unwrap()).await.unwrap(), "hello");
+            assert_eq!(text(pool.send(post).await.unwrap()).await.unwrap(), "hello");
             assert_eq!(counts(&seen), [5]);
         })
         .await;
@@ -110,9 +111,12 @@ async fn host_is_the_origin_whatever_was_asked() {
     LocalSet::new()
         .run_until(async {
             let (pool, seen) = ehr(&[(&[HELLO], Then::Hold)]).await;
-            let mut request = get();
-            request.headers_mut().insert(HOST, "evil.example".parse().unwrap());
-            text(pool.send(request).await.unwrap()).await.unwrap();
+            let elsewhere = || {
+                let mut request = get();
+                request.headers_mut().insert(HOST, "evil.example".parse().unwrap());
+                request
+            };
+            text(pool.send(elsewhere).await.unwrap()).await.unwrap();
             let request = seen.borrow()[0][0].to_lowercase();
             assert!(request.starts_with("get /fhir/patient/p1 http/1.1\r\n"), "{request}");
             assert!(request.contains("\r\nhost: 127.0.0.1:"), "{request}");
@@ -126,9 +130,9 @@ async fn answers_at_once_need_connections_each() {
     LocalSet::new()
         .run_until(async {
             let (pool, seen) = ehr(&[(&[HELLO, HELLO], Then::Hold), (&[HELLO], Then::Hold)]).await;
-            let first = pool.send(get()).await.unwrap();
+            let first = pool.send(get).await.unwrap();
             // The body has arrived with its head, but it was not read: the connection is not free.
-            let second = pool.send(get()).await;
+            let second = pool.send(get).await;
             drop(first);
             assert_eq!(text(second.unwrap()).await.unwrap(), "hello");
             assert_eq!(counts(&seen), [1, 1]);
@@ -160,7 +164,7 @@ async fn a_connection_closed_while_idle_is_not_noticed() {
             let (pool, seen) = ehr(&[(&[HELLO], Then::Close), (&[HELLO], Then::Close), (&[HELLO], Then::Hold)]).await;
             assert_eq!(ask(&pool).await.unwrap(), "hello");
             assert_eq!(ask(&pool).await.unwrap(), "hello");
-            assert_eq!(text(pool.send(post()).await.unwrap()).await.unwrap(), "hello");
+            assert_eq!(text(pool.send(post).await.unwrap()).await.unwrap(), "hello");
             assert_eq!(counts(&seen), [1, 1, 1]);
         })
         .await;
@@ -186,21 +190,21 @@ async fn nothing_else_is_repeated() {
         .run_until(async {
             let (pool, seen) = ehr(&[(&[HELLO, ""], Then::Close), (&[HELLO], Then::Hold)]).await;
             assert_eq!(ask(&pool).await.unwrap(), "hello");
-            assert_eq!(pool.send(post()).await.unwrap_err(), PoolError::Truncated, "a post that may have been done");
+            assert_eq!(pool.send(post).await.unwrap_err(), PoolError::Truncated, "a post that may have been done");
             assert_eq!(counts(&seen), [2]);
 
             let (pool, seen) = ehr(&[(&[HELLO, "HTTP/1.1 2"], Then::Close), (&[HELLO], Then::Hold)]).await;
             assert_eq!(ask(&pool).await.unwrap(), "hello");
-            assert_eq!(pool.send(get()).await.unwrap_err(), PoolError::Truncated, "an answer that had begun");
+            assert_eq!(pool.send(get).await.unwrap_err(), PoolError::Truncated, "an answer that had begun");
             assert_eq!(counts(&seen), [2]);
 
             let (pool, seen) = ehr(&[(&[""], Then::Close), (&[HELLO], Then::Hold)]).await;
-            assert_eq!(pool.send(get()).await.unwrap_err(), PoolError::Truncated, "a fresh connection");
+            assert_eq!(pool.send(get).await.unwrap_err(), PoolError::Truncated, "a fresh connection");
             assert_eq!(counts(&seen), [1]);
 
             let (pool, seen) = ehr(&[(&[HELLO, ""], Then::Close), (&[""], Then::Close), (&[HELLO], Then::Hold)]).await;
             assert_eq!(ask(&pool).await.unwrap(), "hello");
-            assert_eq!(pool.send(get()).await.unwrap_err(), PoolError::Truncated, "a third time");
+            assert_eq!(pool.send(get).await.unwrap_err(), PoolError::Truncated, "a third time");
             assert_eq!(counts(&seen), [2, 1]);
         })
         .await;
@@ -219,7 +223,7 @@ async fn a_cut_body_is_never_whole() {
         .run_until(async {
             let (pool, _) = ehr(CUTS).await;
             for (cut, _) in CUTS {
-                let mut body = pool.send(get()).await.unwrap().body;
+                let mut body = pool.send(get).await.unwrap().body;
                 let error = loop {
                     match body.next().await {
                         Ok(piece) => assert_eq!(piece.expect("a clean end"), "hello", "{cut:?}"),
@@ -290,7 +294,7 @@ async fn a_body_above_the_limit_goes_on_as_a_stream() {
             let (pool, seen) = ehr(&[(&[HELLO, CHUNKED, HELLO, CHUNKED, HELLO], Then::Hold)]).await;
             for known in [true, false, true, false] {
                 let limit = if known { 4 } else { 2 };
-                let Whole::Larger { head, mut rest } = pool.send(get()).await.unwrap().body.whole(limit).await.unwrap()
+                let Whole::Larger { head, mut rest } = pool.send(get).await.unwrap().body.whole(limit).await.unwrap()
                 else {
                     panic!("not larger")
                 };
@@ -301,7 +305,7 @@ async fn a_body_above_the_limit_goes_on_as_a_stream() {
                 }
                 assert_eq!(all, b"hello");
             }
-            let whole = pool.send(get()).await.unwrap().body.whole(5).await.unwrap();
+            let whole = pool.send(get).await.unwrap().body.whole(5).await.unwrap();
             assert!(matches!(whole, Whole::Complete(bytes) if bytes == "hello"));
             assert_eq!(counts(&seen), [5]);
         })
@@ -320,11 +324,11 @@ hello"];
             let (pool, seen) = ehr(ALWAYS).await;
             let mut answers = Vec::new();
             for _ in 0..limits::UPSTREAM_CONNECTIONS {
-                answers.push(pool.send(get()).await.unwrap());
+                answers.push(pool.send(get).await.unwrap());
             }
-            assert_eq!(pool.send(get()).await.unwrap_err(), PoolError::Busy);
+            assert_eq!(pool.send(get).await.unwrap_err(), PoolError::Busy);
             answers.pop();
-            assert!(pool.send(get()).await.is_ok());
+            assert!(pool.send(get).await.is_ok());
             assert_eq!(counts(&seen).len(), limits::UPSTREAM_CONNECTIONS + 1);
             answers.clear();
             assert_eq!(pool.0.open.get(), 0);
@@ -340,7 +344,7 @@ async fn nobody_there_is_told_apart() {
             let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
             drop(listener);
             let pool = Pool::new(origin, None);
-            assert_eq!(pool.send(get()).await.unwrap_err(), PoolError::Connect);
+            assert_eq!(pool.send(get).await.unwrap_err(), PoolError::Connect);
             assert_eq!(pool.0.open.get(), 0);
         })
         .await;
@@ -352,7 +356,7 @@ async fn a_head_that_does_not_come_ends_the_wait() {
         .run_until(async {
             let (pool, _) = ehr(&[(&["HTTP/1.1 200 OK\r\n"], Then::Hold)]).await;
             let start = Instant::now();
-            assert_eq!(pool.send(get()).await.unwrap_err(), PoolError::Timeout);
+            assert_eq!(pool.send(get).await.unwrap_err(), PoolError::Timeout);
             assert!(start.elapsed() >= limits::UPSTREAM_HEAD);
             assert_eq!(pool.0.open.get(), 0);
         })
@@ -364,7 +368,7 @@ async fn silence_in_a_body_ends_it() {
     LocalSet::new()
         .run_until(async {
             let (pool, _) = ehr(&[(&["HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"], Then::Hold)]).await;
-            let mut body = pool.send(get()).await.unwrap().body;
+            let mut body = pool.send(get).await.unwrap().body;
             assert_eq!(body.next().await.unwrap().unwrap(), "hello");
             let start = Instant::now();
             assert_eq!(body.next().await.unwrap_err(), PoolError::Timeout);
@@ -375,31 +379,40 @@ async fn silence_in_a_body_ends_it() {
         .await;
 }
 
+/// How long a body is read whose pieces of `size` bytes come every half of the silence that is allowed.
+async fn read_for(size: usize) -> Duration {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    spawn_local(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").await.unwrap();
+        while stream.write_all(&vec![b'x'; size]).await.is_ok() {
+            tokio::time::sleep(limits::UPSTREAM_IDLE / 2).await;
+        }
+    });
+    let start = Instant::now();
+    let mut body = Pool::new(origin, None).send(get).await.unwrap().body;
+    loop {
+        match body.next().await {
+            Ok(piece) => assert!(piece.is_some()),
+            Err(error) => {
+                assert_eq!(error, PoolError::Timeout);
+                return start.elapsed();
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn dripping_does_not_keep_a_body_alive() {
     LocalSet::new()
         .run_until(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-            spawn_local(async move {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                read_request(&mut stream).await.unwrap();
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await.unwrap();
-                while stream.write_all(b"x").await.is_ok() {
-                    tokio::time::sleep(limits::UPSTREAM_IDLE / 2).await;
-                }
-            });
-            let start = Instant::now();
-            let mut body = Pool::new(origin, None).send(get()).await.unwrap().body;
-            let error = loop {
-                match body.next().await {
-                    Ok(piece) => assert_eq!(piece.unwrap(), "x"),
-                    Err(error) => break error,
-                }
-            };
-            assert_eq!(error, PoolError::Timeout);
-            assert!(start.elapsed() >= limits::UPSTREAM_TOTAL);
-            assert!(start.elapsed() < limits::UPSTREAM_TOTAL + limits::UPSTREAM_IDLE);
+            let dripping = read_for(1).await;
+            assert!(dripping >= limits::UPSTREAM_IDLE && dripping < limits::UPSTREAM_IDLE * 3 / 2, "{dripping:?}");
+            let steady = read_for(8 * 1024).await;
+            assert!(steady >= limits::UPSTREAM_TOTAL, "{steady:?}");
+            assert!(steady < limits::UPSTREAM_TOTAL + limits::UPSTREAM_IDLE, "{steady:?}");
         })
         .await;
 }
@@ -440,7 +453,7 @@ async fn the_newest_idle_connection_is_taken_first() {
                 }
             });
             let pool = Pool::new(origin, None);
-            let (one, two) = (pool.send(get()).await.unwrap(), pool.send(get()).await.unwrap());
+            let (one, two) = (pool.send(get).await.unwrap(), pool.send(get).await.unwrap());
             text(one).await.unwrap();
             text(two).await.unwrap();
             for _ in 0..3 {

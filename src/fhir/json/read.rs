@@ -3,7 +3,7 @@
 //! Speed comes from three habits: what is left to read is a slice that is split, so that there is no index to check;
 //! strings and indentation are passed word by word; names are compared only where a sketch of them collides.
 
-use super::{JsonError, Kind, Node, Tape};
+use super::{JsonError, Kind, Node, Tape, Traits};
 use crate::limits;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -16,12 +16,15 @@ const FEW_MEMBERS: usize = 64;
 /// Reads one value that starts at or after `start` into `tape`; gives the position after it.
 pub(super) fn document(bytes: &[u8], start: usize, tape: &mut Tape) -> Result<usize, JsonError> {
     tape.nodes.clear();
-    tape.veiled = false;
+    tape.traits = Traits::default();
+    tape.pointers.clear();
+    tape.codes.clear();
     if u32::try_from(bytes.len()).is_err() {
         return Err(JsonError::Values);
     }
     let rest = after_space(bytes.get(start..).unwrap_or_default());
-    let mut reader = Reader { bytes, rest, nodes: &mut tape.nodes, veiled: &mut tape.veiled };
+    let Tape { nodes, traits, pointers, codes } = tape;
+    let mut reader = Reader { bytes, rest, nodes, traits, pointers, codes };
     reader.value(0)?;
     Ok(reader.at())
 }
@@ -49,7 +52,9 @@ struct Reader<'r> {
     /// What is not read yet: the end of `bytes`.
     rest: &'r [u8],
     nodes: &'r mut Vec<Node>,
-    veiled: &'r mut bool,
+    traits: &'r mut Traits,
+    pointers: &'r mut Vec<u32>,
+    codes: &'r mut Vec<u32>,
 }
 
 impl<'r> Reader<'r> {
@@ -61,25 +66,55 @@ impl<'r> Reader<'r> {
             [b'-' | b'0'..=b'9', ..] => self.number(),
             [b't', ..] => self.literal(b"true", Kind::Boolean),
             [b'f', ..] => self.literal(b"false", Kind::Boolean),
-            [b'n', ..] => self.literal(b"null", Kind::Null),
+            [b'n', ..] => {
+                self.traits.hollow = true;
+                self.literal(b"null", Kind::Null)
+            }
             _ => Err(self.unexpected()),
         }
     }
 
     fn object(&mut self, inside: &'r [u8], depth: usize) -> Result<(), JsonError> {
         let index = self.open(Kind::Object, inside, depth)?;
-        let mut names = Names::default();
+        let (mut names, mut says, mut attached) = (Names::default(), false, false);
         if let [b'}', after @ ..] = self.rest {
+            self.traits.hollow = true;
             return self.close(index, after);
         }
         loop {
             let [b'"', after @ ..] = self.rest else { return Err(self.unexpected()) };
             let start = self.at();
             let name = self.name(after)?;
-            if names.may_hold(name) {
+            let traits = traits(name);
+            if names.may_hold(traits) {
                 self.refuse_elder(index, name, start)?;
             }
-            self.push(Kind::String, start, Holds::Name)?;
+            match name {
+                b"extension" | b"modifierExtension" => self.traits.extended = true,
+                b"url"
+                | b"uri"
+                | b"valueUrl"
+                | b"valueUri"
+                | b"valueCanonical"
+                | b"valueOid"
+                | b"instantiatesUri"
+                | b"instantiatesCanonical"
+                | b"implicitRules" => self.traits.extended = true,
+                b"code" => {
+                    attached = true;
+                    self.codes.push(self.nodes.len() as u32);
+                }
+                b"valueCode" => self.codes.push(self.nodes.len() as u32),
+                b"reference" | b"identifier" => {
+                    attached = true;
+                    self.pointers.push(self.nodes.len() as u32);
+                }
+                b"system" => attached = true,
+                b"display" => says = true,
+                b"resourceType" => self.traits.resources += 1,
+                _ => self.traits.extended |= name.contains(&b'_'),
+            }
+            self.push(Kind::String, start, Holds::Name(short(traits)))?;
             self.rest = after_space(self.rest);
             let [b':', after @ ..] = self.rest else { return Err(self.unexpected()) };
             self.rest = after_space(after);
@@ -88,6 +123,7 @@ impl<'r> Reader<'r> {
             match self.rest {
                 [b',', after @ ..] => self.rest = after_space(after),
                 [b'}', after @ ..] => {
+                    self.traits.unattached |= says && !attached;
                     if names.count > FEW_MEMBERS {
                         self.refuse_duplicates(index)?;
                     }
@@ -101,6 +137,7 @@ impl<'r> Reader<'r> {
     fn array(&mut self, inside: &'r [u8], depth: usize) -> Result<(), JsonError> {
         let index = self.open(Kind::Array, inside, depth)?;
         if let [b']', after @ ..] = self.rest {
+            self.traits.hollow = true;
             return self.close(index, after);
         }
         loop {
@@ -180,7 +217,7 @@ impl<'r> Reader<'r> {
 
     fn escape(&mut self) -> Result<(), JsonError> {
         let start = self.at();
-        *self.veiled |= matches!(self.rest, [_, b'u' | b'/', ..]);
+        self.traits.veiled |= matches!(self.rest, [_, b'u' | b'/', ..]);
         match self.rest {
             [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => self.rest = after,
             [_, b'u', ..] => match self.unit(start)? {
@@ -292,8 +329,12 @@ impl<'r> Reader<'r> {
             return Err(JsonError::Values);
         }
         let (start, end, next) = (start as u32, self.at() as u32, index as u32 + 1);
-        let (escaped, name) = (holds == Holds::Escapes, holds == Holds::Name);
-        self.nodes.push(Node { start, end, next, kind, escaped, name });
+        let (escaped, name, sketch) = match holds {
+            Holds::Text => (false, false, 0),
+            Holds::Escapes => (true, false, 0),
+            Holds::Name(sketch) => (false, true, sketch),
+        };
+        self.nodes.push(Node { start, end, next, kind, escaped, name, sketch });
         Ok(())
     }
 
@@ -312,7 +353,8 @@ impl<'r> Reader<'r> {
 enum Holds {
     Text,
     Escapes,
-    Name,
+    /// With its sketch.
+    Name(u8),
 }
 
 /// What an object that is being read remembers of its member names.
@@ -323,12 +365,9 @@ struct Names {
 }
 
 impl Names {
-    /// Adds a name; false where it is surely the first of its kind, or where that is found out later.
-    fn may_hold(&mut self, name: &[u8]) -> bool {
-        let byte = |at: usize| u32::from(name.get(at).copied().unwrap_or_default());
-        let last = byte(name.len().wrapping_sub(1));
-        let traits = byte(0) ^ last << 8 ^ byte(name.len() / 2) << 16 ^ (name.len() as u32) << 24;
-        let bit = 1_u64 << (traits.wrapping_mul(SPREAD) >> 26);
+    /// Adds a name by its traits; false where it is surely the first of its kind, or where that is found out later.
+    fn may_hold(&mut self, traits: u32) -> bool {
+        let bit = 1_u64 << (traits >> 26);
         let held = self.sketch & bit != 0;
         self.sketch |= bit;
         self.count += 1;
@@ -336,28 +375,73 @@ impl Names {
     }
 }
 
+/// What names that differ are likely to differ in.
+fn traits(name: &[u8]) -> u32 {
+    let byte = |at: usize| u32::from(name.get(at).copied().unwrap_or_default());
+    let last = byte(name.len().wrapping_sub(1));
+    (byte(0) ^ last << 8 ^ byte(name.len() / 2) << 16 ^ (name.len() as u32) << 24).wrapping_mul(SPREAD)
+}
+
+fn short(traits: u32) -> u8 {
+    (traits >> 24) as u8
+}
+
+/// The sketch that nodes carry of a name.
+pub(super) fn sketch(name: &[u8]) -> u8 {
+    short(traits(name))
+}
+
 /// What follows the bytes of a string that are neither quote, backslash nor control character.
+#[inline]
 fn after_plain(mut rest: &[u8]) -> &[u8] {
+    // Names and codes end within two words; narrative goes on.
+    for _ in 0..2 {
+        let Some((chunk, after)) = rest.split_first_chunk::<8>() else { break };
+        let stop = stops(u64::from_le_bytes(*chunk));
+        if stop != 0 {
+            return rest.get((stop.trailing_zeros() / 8) as usize..).unwrap_or_default();
+        }
+        rest = after;
+    }
+    after_long(rest)
+}
+
+#[inline(never)]
+fn after_long(mut rest: &[u8]) -> &[u8] {
+    while let Some((chunk, after)) = rest.split_first_chunk::<32>() {
+        if chunk.iter().fold(false, |stop, byte| stop | ends_plain(*byte)) {
+            break;
+        }
+        rest = after;
+    }
     while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let stop = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let stop = stop & HIGHS;
+        let stop = stops(u64::from_le_bytes(*chunk));
         if stop != 0 {
             return rest.get((stop.trailing_zeros() / 8) as usize..).unwrap_or_default();
         }
         rest = after;
     }
     while let [byte, after @ ..] = rest {
-        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+        if ends_plain(*byte) {
             break;
         }
         rest = after;
     }
     rest
+}
+
+fn ends_plain(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// The bytes of a word that [`ends_plain`], the first of them exactly.
+fn stops(word: u64) -> u64 {
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let stop = (quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    stop & HIGHS
 }
 
 /// Resolves the escapes of a string that [`Reader`] has accepted.

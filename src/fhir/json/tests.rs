@@ -43,7 +43,7 @@ fn tells_when_raw_text_may_hide_what_it_says() {
         (r#"["\n\"\\u0041 \\/ \t"]"#, false),
         (r#"["u0041/"]"#, false),
     ] {
-        assert_eq!(tape.read(text.as_bytes()).unwrap().root().is_veiled(), veiled, "{text}");
+        assert_eq!(tape.read(text.as_bytes()).unwrap().root().traits().veiled, veiled, "{text}");
     }
 }
 
@@ -135,4 +135,62 @@ fn writes_strings_that_read_back() {
     let wrapped = format!("[{}]", String::from_utf8(out).unwrap());
     let mut tape = Tape::new();
     assert_eq!(tape.read(wrapped.as_bytes()).unwrap().root().items().next().unwrap().text().unwrap(), text);
+}
+
+#[test]
+fn what_a_second_look_would_find_is_noted() {
+    let mut tape = Tape::new();
+    let mut traits = |text: &str| {
+        let Traits { extended, hollow, .. } = tape.read(text.as_bytes()).unwrap().root().traits();
+        (extended, hollow)
+    };
+    for plain in [r#"{"a":[{"b":"extension"},"_c"],"extensions":1,"urls":2,"x":"url"}"#, "[0]", r#""""#] {
+        assert_eq!(traits(plain), (false, false), "{plain}");
+    }
+    for extended in [
+        r#"{"a":[{"extension":1}]}"#,
+        r#"{"modifierExtension":1}"#,
+        r#"[{"_a":1}]"#,
+        r#"{"a":{"url":"b"}}"#,
+        r#"{"a_b":1}"#,
+    ] {
+        assert_eq!(traits(extended), (true, false), "{extended}");
+    }
+    for hollow in ["null", "[0,[ ]]", r#"{"a":{ }}"#, "[null]", "{}"] {
+        assert_eq!(traits(hollow), (false, true), "{hollow}");
+    }
+}
+
+#[test]
+fn strings_end_where_they_end_whatever_their_length() {
+    let mut tape = Tape::new();
+    for length in 0..100 {
+        let text = "é".repeat(length % 3) + &"a".repeat(length);
+        let quoted = format!("\"{text}\"");
+        assert_eq!(tape.read(quoted.as_bytes()).unwrap().root().text().unwrap(), text);
+        for (inside, error) in [("\u{1f}", true), ("\\n", false), ("\t", true)] {
+            let quoted = format!("\"{text}{inside}{text}\"");
+            assert_eq!(tape.read(quoted.as_bytes()).is_err(), error, "{quoted:?}");
+        }
+        assert_eq!(tape.read(format!("\"{text}").as_bytes()).unwrap_err(), JsonError::Incomplete);
+    }
+}
+
+#[test]
+fn members_that_lead_elsewhere_are_found_inside_a_value_only() {
+    let text = r#"{"identifier":[{"value":"1"}],"subject":{"reference":"a","identifier":{"value":"2"}},"code":{"text":"reference"},"x":[{"reference":"b"}]}"#;
+    let mut tape = Tape::new();
+    for _ in 0..2 {
+        let root = tape.read(text.as_bytes()).unwrap().root();
+        let names = |value: Value<'_>| {
+            value.pointers().map(|member| (member.name.to_owned(), member.value.raw().to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(names(root).len(), 4);
+        assert_eq!(names(root.get("identifier").unwrap()), []);
+        assert_eq!(names(root.get("code").unwrap()), []);
+        let subject =
+            [("reference".to_owned(), r#""a""#.to_owned()), ("identifier".to_owned(), r#"{"value":"2"}"#.to_owned())];
+        assert_eq!(names(root.get("subject").unwrap()), subject);
+        assert_eq!(names(root.get("x").unwrap()).len(), 1);
+    }
 }

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::definition::{Definition, ParameterKind, lookup};
 use super::evaluate;
-use super::operand::{Operand, split_escaped};
+use super::operand::{Operand, split_escaped, unescaped_len};
 use crate::fhir::json::Value;
 use crate::fhir::name::ResourceType;
 use crate::limits;
@@ -94,7 +94,9 @@ impl Criterion {
             ),
         };
         let parts = split_escaped(value, ',');
-        if parts.len() > limits::SEARCH_VALUES || parts.iter().any(|part| part.len() > limits::SEARCH_VALUE_BYTES) {
+        if parts.len() > limits::SEARCH_VALUES
+            || parts.iter().any(|part| unescaped_len(part) > limits::SEARCH_VALUE_BYTES)
+        {
             return Err(SearchError::Limit(definition.name.clone()));
         }
         let only_target = match (modifier, definition.targets.as_slice()) {

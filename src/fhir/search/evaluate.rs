@@ -69,7 +69,7 @@ fn refers(value: Value<'_>, bases: &[&str]) -> Option<Reference> {
 }
 
 /// The time a date, dateTime, instant, Period or Timing stands for.
-fn time_of(value: Value<'_>) -> Option<Span> {
+pub(super) fn time_of(value: Value<'_>) -> Option<Span> {
     if let Some(text) = value.text() {
         return Span::parse(&text);
     }
@@ -146,7 +146,8 @@ fn quantity(
 }
 
 /// Coding, CodeableConcept, Identifier, ContactPoint, code, string and boolean (R4 3.1.1.4.10): whether one of them is
-/// among those wanted. Each is read once, however many are wanted.
+/// among those wanted. Each is read once, however many are wanted. A plain code is of the system that its element is bound
+/// to, which is not looked up: whatever system is wanted, it is taken for that one, so that `:not` rules it out.
 fn token(wanted: &[Operand], value: Value<'_>) -> bool {
     if let Some(codings) = value.get("coding") {
         return codings.items().any(|coding| token(wanted, coding));
@@ -158,6 +159,7 @@ fn token(wanted: &[Operand], value: Value<'_>) -> bool {
         _ => (None, value.text()),
     };
     let Some(have) = have else { return false };
+    let is_plain = value.kind() != Kind::Object;
     wanted.iter().any(|operand| {
         let Operand::Token { system, code } = operand else { return false };
         let code_fits = code.as_deref().is_none_or(|code| code == have);
@@ -165,7 +167,7 @@ fn token(wanted: &[Operand], value: Value<'_>) -> bool {
             && match system.as_deref() {
                 None => true,
                 Some("") => have_system.is_none(),
-                Some(system) => have_system.as_deref() == Some(system),
+                Some(system) => is_plain || have_system.as_deref() == Some(system),
             }
     })
 }
@@ -188,6 +190,6 @@ fn string(modifier: Option<Modifier>, wanted: &str, value: Value<'_>) -> bool {
 }
 
 /// Without regard to case and accents.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     text.nfkd().filter(|character| !is_combining_mark(*character)).flat_map(char::to_lowercase).collect()
 }

@@ -263,6 +263,16 @@ pub(super) fn split_escaped(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
+/// Bytes of a value without the backslashes that escape: the same however it is spelt.
+pub(super) fn unescaped_len(text: &str) -> usize {
+    let mut escapes = false;
+    let counts = |byte: &u8| {
+        escapes = !escapes && *byte == b'\\';
+        !escapes
+    };
+    text.as_bytes().iter().copied().filter(counts).count()
+}
+
 /// Resolves `\,` `\|` `\$` `\\`; `None` for any other use of the backslash.
 fn unescape(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());

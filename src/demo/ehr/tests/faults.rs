@@ -110,7 +110,7 @@ async fn slow_and_dripping() {
 async fn a_huge_searchset_about_the_patient_asked_for() {
     let entries = 1_000;
     let (ehr, reply) = asked(Behaviour::faithful().huge(entries)).await;
-    assert!(reply.body.len() > limits::STREAM_FRAME_BYTES * 3);
+    assert!(reply.body.len() > limits::STREAM_BITE_BYTES * 3);
     let bundle = reply.json();
     assert_eq!(found(&bundle, "match").len() as u64, entries);
     for entry in bundle["entry"].as_array().unwrap() {

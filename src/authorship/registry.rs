@@ -1,0 +1,101 @@
+//! The registry of sources, ready to be asked.
+//!
+//! Takes: checked [`Sources`]. Gives: a [`Registry`], and [`Trust`] in it. Guarantees: an identifier leads to one source;
+//! an identity that is a source's own is never one of those that merely speak. Refuses: nothing; what is wrong with a
+//! registry is found where it is loaded.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::clock::Now;
+use crate::config::{Source, Sources, UpstreamKind};
+use crate::fhir::identifier::Identifier;
+
+/// Sources by what they are called.
+#[derive(Debug)]
+pub struct Registry {
+    sources: Sources,
+    by_identifier: HashMap<Identifier, usize>,
+    by_meta_source: HashMap<String, usize>,
+    /// Who passes on or assembles what is others'.
+    exchanges: HashSet<Identifier>,
+}
+
+impl Registry {
+    /// The registry of these sources.
+    pub fn new(sources: Sources) -> Self {
+        let mut by_identifier = HashMap::new();
+        let mut by_meta_source = HashMap::new();
+        for (place, source) in sources.sources.iter().enumerate() {
+            by_identifier.extend(source.identifiers.iter().map(|identifier| (identifier.clone(), place)));
+            by_meta_source.extend(source.meta_sources.iter().map(|text| (text.clone(), place)));
+        }
+        let speakers = sources.sources.iter().flat_map(|source| &source.speakers);
+        let is_exchange = sources.upstream.kind == UpstreamKind::Exchange;
+        let upstream = sources.upstream.identifiers.iter().filter(|_| is_exchange);
+        let exchanges = speakers.chain(upstream).filter(|identifier| !by_identifier.contains_key(*identifier));
+        let exchanges = exchanges.cloned().collect();
+        Self { sources, by_identifier, by_meta_source, exchanges }
+    }
+
+    /// What it was made of.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The source with one of these identifiers.
+    pub(super) fn find(&self, identifiers: &[Identifier]) -> Option<usize> {
+        identifiers.iter().find_map(|identifier| self.by_identifier.get(identifier)).copied()
+    }
+
+    /// The source that this `meta.source` means.
+    pub(super) fn find_meta(&self, source: &str) -> Option<usize> {
+        self.by_meta_source.get(source).copied()
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&Source> {
+        self.sources.sources.get(place)
+    }
+
+    /// Whether somebody passes on or assembles what is others', and is no source.
+    pub(super) fn is_exchange(&self, identifiers: &[Identifier]) -> bool {
+        self.find(identifiers).is_none() && identifiers.iter().any(|identifier| self.exchanges.contains(identifier))
+    }
+
+    pub(super) fn upstream_is_exchange(&self) -> bool {
+        self.sources.upstream.kind == UpstreamKind::Exchange
+    }
+
+    /// What the upstream's organisation is called.
+    pub(super) fn upstream(&self) -> &[Identifier] {
+        &self.sources.upstream.identifiers
+    }
+}
+
+/// Whether two lists have an identifier in common.
+pub(super) fn share(ours: &[Identifier], theirs: &[Identifier]) -> bool {
+    ours.iter().any(|identifier| theirs.contains(identifier))
+}
+
+/// Whether the agreement with a source is in force.
+pub(super) fn is_in_force(source: &Source, now: Now) -> bool {
+    let today = now.date();
+    source.valid_from <= today && source.valid_to.is_none_or(|last| today <= last)
+}
+
+/// What a gateway is told about who may answer for records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trust<'r> {
+    pub(super) registry: Option<&'r Registry>,
+}
+
+impl<'r> Trust<'r> {
+    /// Nothing: the upstream is an EHR, and the source of what it holds.
+    pub fn of_the_ehr() -> Self {
+        Self::default()
+    }
+
+    /// What a registry says.
+    pub fn by(registry: &'r Registry) -> Self {
+        Self { registry: Some(registry) }
+    }
+}

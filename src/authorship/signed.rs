@@ -1,0 +1,80 @@
+//! Whether a record is signed by whom it names as author.
+//!
+//! Takes: the outcomes of the signatures on a record and on its Provenance. Gives: whether one holds that is the author's or the
+//! author's organisation's, and leads to the trust anchors of every source that has some. Guarantees: a signature on a
+//! Provenance is held to the authors of that Provenance alone. Refuses: to take an exchange's signature for an author's.
+
+use super::finding::{Answer, Code};
+use super::judge::Case;
+use super::look::Seen;
+use super::origin::Origin;
+use super::registry::share;
+use super::signature::{Outcome, State};
+use super::statement::Statement;
+use crate::config::Source;
+
+impl Case<'_, '_> {
+    /// Whether a signature holds that is the author's.
+    pub(super) fn signatures(&mut self, seen: &Seen<'_>, origin: &Origin) -> bool {
+        let Seen { own, document, told, .. } = seen;
+        let all: Vec<&Statement> = [own, document].into_iter().chain(told.iter().map(|told| &told.authors)).collect();
+        let mut outcomes: Vec<(&Outcome, &[&Statement])> = Vec::new();
+        let evidence = self.evidence;
+        outcomes.extend(self.held.into_iter().flat_map(|held| &held.signatures).map(|outcome| (outcome, &all[..])));
+        for (told, statement) in told.iter().zip(all.get(2..).unwrap_or_default()) {
+            let held = told.name.and_then(|name| evidence.held(name));
+            let signatures = held.map_or(&[][..], |held| &held.signatures);
+            if told.is_signed && signatures.is_empty() {
+                self.findings.note(Code::SignatureHolds, Answer::CannotTell);
+            }
+            outcomes.extend(signatures.iter().map(|outcome| (outcome, std::slice::from_ref(statement))));
+        }
+        let mut bound = Vec::new();
+        for (outcome, statements) in outcomes {
+            let holds = match outcome.state {
+                State::Verified | State::VerifiedWithWarnings => Answer::Match,
+                State::Failed => Answer::Mismatch,
+                State::CannotVerify => Answer::CannotTell,
+            };
+            self.findings.note(Code::SignatureHolds, holds);
+            if outcome.holds() {
+                self.findings.note_if(Code::SignatureUnqualified, outcome.state == State::Verified);
+                let binds = self.binds(outcome, statements);
+                self.findings.note(Code::SignatureBinds, binds);
+                bound.extend((binds == Answer::Match).then_some(outcome));
+            }
+        }
+        let is_anchored = |source: &Source| match &source.anchors {
+            Some(_) => {
+                bound.iter().any(|outcome| outcome.anchored.as_ref().is_some_and(|of| source.identifiers.contains(of)))
+            }
+            None => !bound.is_empty(),
+        };
+        let mut is_anchored_everywhere = true;
+        let registry = self.trust.registry;
+        for source in origin.sources.iter().filter_map(|place| registry?.get(*place)) {
+            let holds = is_anchored(source);
+            is_anchored_everywhere &= holds;
+            if source.demands_signature {
+                self.findings.note(Code::SignatureDemanded, if holds { Answer::Match } else { Answer::Mismatch });
+            }
+        }
+        !bound.is_empty() && is_anchored_everywhere
+    }
+
+    /// Whether a signature is that of an author or of the author's organisation; an exchange's own says nothing of it.
+    fn binds(&self, outcome: &Outcome, statements: &[&Statement]) -> Answer {
+        let whos = statements.iter().flat_map(|of| of.persons.iter().chain(&of.bodies).chain(&of.organisations));
+        let mut authors =
+            whos.map(|who| self.evidence.identifiers(who)).filter(|identifiers| !identifiers.is_empty()).peekable();
+        let is_exchange = self.trust.registry.is_some_and(|registry| registry.is_exchange(&outcome.signers));
+        if authors.peek().is_none() || outcome.signers.is_empty() {
+            return Answer::CannotTell;
+        }
+        match authors.any(|identifiers| share(identifiers, &outcome.signers)) {
+            true => Answer::Match,
+            false if is_exchange => Answer::CannotTell,
+            false => Answer::Mismatch,
+        }
+    }
+}

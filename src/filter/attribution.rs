@@ -1,0 +1,41 @@
+//! Who is responsible for a record, as far as that is known.
+//!
+//! Takes: evidence that was gathered beside an answer, and the registry of sources. Gives: a verdict on each record of the
+//! answer. Guarantees: the same evidence gives the same verdict. Refuses: to call asserted by an exchange what the registry does not let
+//! an exchange assert.
+
+use std::sync::Arc;
+
+use crate::authorship::{self, Evidence, Record, Registry, Trust, Verdict};
+use crate::clock::Now;
+use crate::fhir::json::Value;
+
+/// What is known beside the records of one answer.
+#[derive(Debug)]
+pub struct Attribution {
+    evidence: Evidence,
+    is_whole: bool,
+    registry: Option<Arc<Registry>>,
+    now: Now,
+}
+
+impl Attribution {
+    /// What was gathered; `is_whole` tells whether all was that could contradict it. `registry` is `None` where the upstream is
+    /// the source of all that it holds.
+    pub fn new(evidence: Evidence, is_whole: bool, registry: Option<Arc<Registry>>, now: Now) -> Self {
+        Self { evidence, is_whole, registry, now }
+    }
+
+    /// The verdict on a record.
+    pub(super) fn verdict(&self, resource: Value<'_>) -> Verdict {
+        let Some(record) = Record::read(resource) else { return Verdict::Unknown };
+        let trust = self.registry.as_deref().map_or_else(Trust::of_the_ehr, Trust::by);
+        let judged = authorship::judge(&record, &self.evidence, &trust, self.now);
+        let is_allowed = self.registry.is_none() || judged.exchange_allowed;
+        match judged.verdict {
+            verdict if !self.is_whole => verdict.min(Verdict::Unknown),
+            Verdict::AssertedByHie if !is_allowed => Verdict::Unknown,
+            verdict => verdict,
+        }
+    }
+}

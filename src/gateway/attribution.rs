@@ -1,0 +1,181 @@
+//! Who is responsible for the records of an answer: what is known of it is gathered before the answer is judged.
+//!
+//! Takes: a question whose decision asks for it, and the EHR's answer, held whole. Gives: an [`Attribution`], which the filter
+//! judges by. Guarantees: at most [`limits::EVIDENCE_LOOKUPS`] requests to the EHR beside the answer's own, however many records
+//! it holds; only what passes every other check of the filter is asked about, so that nothing else shows in requests, times and
+//! failures; where something was not asked, or answered in part, nobody answers for anything. Refuses: an EHR that fails.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Gateway;
+use crate::audit::HeldSpace;
+use crate::authorship::{Gathered, Record};
+use crate::clock::Now;
+use crate::fetch::FetchError;
+use crate::fhir::json::{Kind, Tape, Value};
+use crate::fhir::name::{Id, ResourceType};
+use crate::fhir::reference::Reference;
+use crate::filter::{self, Attribution, Bases, FilterError};
+use crate::id::ExchangeId;
+use crate::limits;
+use crate::respond::refusal::Fault;
+use crate::rewrite::{LookUp, ProvenanceFrom, Question};
+use crate::understand::Interaction;
+
+/// The types of directories, in the order in which they are asked for: roles bring the others along.
+const DIRECTORY: [&str; 3] = ["PractitionerRole", "Organization", "Practitioner"];
+
+impl Gateway {
+    /// What is known of the records in `answer`; `None` where the decision does not ask.
+    pub(super) async fn attribution(
+        &self,
+        question: &Question,
+        answer: &Bytes,
+        space: &impl HeldSpace,
+        exchange: ExchangeId,
+        now: Now,
+    ) -> Result<Option<Arc<Attribution>>, Fault> {
+        if !question.asks_authorship() {
+            return Ok(None);
+        }
+        let mut inquiry = Inquiry::of(question, answer, self.shared.bases())?;
+        let mut left = limits::EVIDENCE_LOOKUPS;
+        let comes_along = self.shared.provenance == ProvenanceFrom::Include && inquiry.comes_along;
+        let mut next = LookUp::provenance(question, &inquiry.records).filter(|_| !comes_along);
+        loop {
+            let Some(look_up) = next.take().or_else(|| inquiry.next(question)) else { break };
+            if left == 0 {
+                inquiry.is_whole = false;
+                break;
+            }
+            left -= 1;
+            match self.ehr.learn(&look_up, space, exchange).await {
+                Ok(found) => inquiry.add(&found)?,
+                // What the EHR does not show is not known; that it fails is another matter.
+                Err(FetchError::Status(400..=499) | FetchError::Hidden(_)) => inquiry.is_whole = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let registry = question.permit().registry().cloned();
+        Ok(Some(Arc::new(Attribution::new(inquiry.gathered.finish(), inquiry.is_whole, registry, now))))
+    }
+}
+
+/// What was gathered, and what for.
+struct Inquiry {
+    gathered: Gathered,
+    /// Records whose authors are asked for.
+    records: Vec<Reference>,
+    /// People and organisations that the records name themselves.
+    named: Vec<Reference>,
+    /// People and organisations that are there.
+    here: HashSet<Reference>,
+    /// What of [`DIRECTORY`] was asked for.
+    asked: Vec<&'static str>,
+    /// Whether nothing that is wanted was left out.
+    is_whole: bool,
+    /// Whether the EHR gives Provenance along with what it is searched for.
+    comes_along: bool,
+    ehr: Box<str>,
+}
+
+impl Inquiry {
+    fn of(question: &Question, answer: &[u8], bases: Bases<'_>) -> Result<Self, Fault> {
+        let mut inquiry = Self {
+            gathered: Gathered::new(&[bases.ehr]),
+            records: Vec::new(),
+            named: Vec::new(),
+            here: HashSet::new(),
+            asked: Vec::new(),
+            is_whole: true,
+            comes_along: false,
+            ehr: bases.ehr.into(),
+        };
+        let wanted = filter::unattributed(answer, question, bases)?;
+        let mut tape = Tape::new();
+        let root = tape.read(answer).map_err(FilterError::from)?.root();
+        if let Interaction::Read(_) = question.interaction() {
+            inquiry.resource(root, question, &wanted);
+            return Ok(inquiry);
+        }
+        resources(root).for_each(|resource| inquiry.resource(resource, question, &wanted));
+        let links = root.get("link").into_iter().flat_map(Value::each);
+        let mut own =
+            links.filter(|link| link.get("relation").and_then(Value::text).is_some_and(|name| name == "self"));
+        let states = |link: Value<'_>| {
+            link.get("url").and_then(Value::text).is_some_and(|url| url.contains("_revinclude=Provenance"))
+        };
+        inquiry.comes_along |= own.any(states);
+        Ok(inquiry)
+    }
+
+    fn resource(&mut self, resource: Value<'_>, question: &Question, wanted: &HashSet<Reference>) {
+        self.gather(resource);
+        let Some(record) = Record::read(resource) else { return };
+        self.comes_along |= record.resource_type().as_str() == "Provenance";
+        let bases = [&*self.ehr];
+        let Some(own) = record.reference().and_then(|name| Reference::parse(name, &bases)) else { return };
+        let asks = question.rule(own.resource_type).is_some_and(|rule| rule.authorship.is_some());
+        if asks && wanted.contains(&own) {
+            self.named.extend(record.names().iter().filter_map(|name| Reference::parse(name, &bases)));
+            self.records.push(own);
+        }
+    }
+
+    /// Adds what the EHR found; all of it or none.
+    fn add(&mut self, found: &[u8]) -> Result<(), Fault> {
+        let mut tape = Tape::new();
+        let bundle = tape.read(found).map_err(FilterError::from)?.root();
+        let is = |name: &str, text: &str| bundle.get(name).and_then(Value::text).is_some_and(|have| have == text);
+        if !is("resourceType", "Bundle") || !is("type", "searchset") {
+            return Err(FilterError::Mismatch.into());
+        }
+        let goes_on = |link: Value<'_>| link.get("relation").and_then(Value::text).is_some_and(|name| name == "next");
+        if bundle.get("link").into_iter().flat_map(Value::each).any(goes_on) {
+            self.is_whole = false;
+        }
+        resources(bundle).for_each(|resource| self.gather(resource));
+        Ok(())
+    }
+
+    fn gather(&mut self, resource: Value<'_>) {
+        if self.gathered.add(resource) {
+            let name = Record::read(resource).and_then(|record| Reference::parse(record.reference()?, &[]));
+            self.here.extend(name);
+        }
+    }
+
+    /// The next type of the directory that something is wanted of, and was not asked for.
+    fn next(&mut self, question: &Question) -> Option<LookUp> {
+        let bases = [&*self.ehr];
+        let wanted: Vec<Reference> =
+            self.gathered.wanted().into_iter().filter_map(|name| Reference::parse(name, &bases)).collect();
+        let all = wanted.iter().chain(&self.named).filter(|name| !self.here.contains(name));
+        let all: Vec<&Reference> = all.collect();
+        for type_name in DIRECTORY {
+            if self.asked.contains(&type_name) {
+                continue;
+            }
+            let resource_type = ResourceType::parse(type_name).ok()?;
+            let mut ids: Vec<Id> =
+                all.iter().filter(|name| name.resource_type == resource_type).map(|name| name.id.clone()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            self.is_whole &= ids.len() <= limits::EVIDENCE_COUNT as usize;
+            ids.truncate(limits::EVIDENCE_COUNT as usize);
+            if let Some(look_up) = LookUp::directory(question, resource_type, &ids) {
+                self.asked.push(type_name);
+                return Some(look_up);
+            }
+        }
+        None
+    }
+}
+
+fn resources<'v>(bundle: Value<'v>) -> impl Iterator<Item = Value<'v>> {
+    let entries = bundle.get("entry").into_iter().flat_map(Value::each);
+    entries.filter_map(|entry| entry.get("resource")).filter(|resource| resource.kind() == Kind::Object)
+}

@@ -1,0 +1,338 @@
+//! Who is responsible for a record is found out, judged by policy, and said.
+
+use std::collections::BTreeSet;
+
+use portcullis::cli::token::Wish;
+use portcullis::demo::ehr::{Behaviour, Ehr};
+use portcullis::limits;
+use serde_json::{Value as Json, json};
+
+use crate::support::{Gateway, Policy, clinic, gateway, policy};
+
+const SEARCH: &str = "/Condition?patient=maren&code=urn:c|authored";
+const DOCTOR: &str = "Practitioner/author-doctor";
+
+/// Payment takes what a source answers for, treatment everything.
+fn by_purpose(includes: &str) -> Policy {
+    policy(&format!(
+        r#"
+default decision := {{"allow": false, "reasons": [{{"code": "never", "text": "Never.", "basis": "none"}}]}}
+
+decision := {{
+	"allow": true,
+	"reasons": [{{"code": "test", "text": "Because.", "basis": "none"}}],
+	"patients": input.request.patients,
+	"types": {{
+		"*": {{"elements": ["*"]}},
+		"Condition": {{"elements": ["*"], "authorship": accepted}},
+	}},
+	"withhold_labels": [],
+	"includes": [{includes}],
+	"cache_seconds": 60,
+}} if {{
+	input.client.id != ""
+}}
+
+accepted := ["asserted-by-source", "verified"] if input.client.purpose == "HPAYMT"
+
+accepted := ["contradicted", "unknown", "asserted-by-hie", "asserted-by-source", "verified"] if input.client.purpose == "TREAT"
+"#
+    ))
+}
+
+fn condition(id: &str, more: &Json) -> Json {
+    let mut condition = json!({
+        "resourceType": "Condition", "id": id, "subject": {"reference": "Patient/maren"},
+        "code": {"coding": [{"system": "urn:c", "code": "authored"}]},
+    });
+    condition.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    condition
+}
+
+fn practitioner(id: &str, npi: &str) -> Json {
+    json!({"resourceType": "Practitioner", "id": id, "name": [{"family": id}],
+        "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": npi}]})
+}
+
+fn organization(id: &str, npi: &str) -> Json {
+    json!({"resourceType": "Organization", "id": id, "name": id,
+        "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": npi}]})
+}
+
+fn provenance(id: &str, targets: &[&str], author: &str) -> Json {
+    let targets: Vec<Json> = targets.iter().map(|target| json!({"reference": target})).collect();
+    let code = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
+    json!({"resourceType": "Provenance", "id": id, "target": targets, "recorded": "2025-03-01T10:00:00Z",
+        "agent": [{"type": {"coding": [{"system": code, "code": "author"}]}, "who": {"reference": author},
+            "onBehalfOf": {"reference": "Organization/author-clinic"}}]})
+}
+
+fn put(ehr: &Ehr, resources: &[Json]) {
+    let entries: Vec<Json> = resources.iter().map(|resource| json!({"resource": resource})).collect();
+    ehr.put(&json!({"resourceType": "Bundle", "type": "collection", "entry": entries}).to_string()).unwrap();
+}
+
+/// Records that differ in what is known of their author.
+fn with_records(ehr: &Ehr) {
+    let recorded = json!({"recorder": {"reference": DOCTOR}});
+    put(
+        ehr,
+        &[
+            practitioner("author-doctor", "1234567893"),
+            practitioner("author-other", "1003000126"),
+            practitioner("author-mistyped", "1234567890"),
+            organization("author-clinic", "1245319599"),
+            condition("authored-by-itself", &recorded),
+            condition("authored-by-nobody", &json!({})),
+            condition("authored-by-provenance", &json!({})),
+            condition("authored-by-two", &recorded),
+            condition("authored-mistyped", &json!({"recorder": {"reference": "Practitioner/author-mistyped"}})),
+            condition("authored-absent", &json!({"recorder": {"reference": "Practitioner/not-there"}})),
+            condition(
+                "authored-forged",
+                &json!({"meta": {"tag": [
+                {"system": "urn:portcullis:authorship", "code": "verified"}, {"system": "urn:t", "code": "kept"}]}}),
+            ),
+            provenance("of-one", &["Condition/authored-by-provenance"], DOCTOR),
+            provenance("of-two", &["Condition/authored-by-two"], "Practitioner/author-other"),
+        ],
+    );
+}
+
+const VERDICTS: &[(&str, &str)] = &[
+    ("Condition/authored-absent", "unknown"),
+    ("Condition/authored-by-itself", "asserted-by-source"),
+    ("Condition/authored-by-nobody", "unknown"),
+    ("Condition/authored-by-provenance", "asserted-by-source"),
+    ("Condition/authored-by-two", "contradicted"),
+    ("Condition/authored-forged", "unknown"),
+    ("Condition/authored-mistyped", "unknown"),
+];
+
+fn marks(resource: &Json) -> Vec<&str> {
+    let tags = resource["meta"]["tag"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ours = tags.iter().filter(|tag| tag["system"] == "urn:portcullis:authorship");
+    ours.filter_map(|tag| tag["code"].as_str()).collect()
+}
+
+fn stage(includes: &str, more: &str) -> (Ehr, Gateway) {
+    let ehr = clinic();
+    with_records(&ehr);
+    let gateway = gateway().with_policy(by_purpose(includes)).with(more).in_front_of(&ehr);
+    (ehr, gateway)
+}
+
+#[test]
+fn a_payer_gets_what_somebody_answers_for_and_treatment_gets_all_of_it_marked() {
+    for more in ["", "[cache]\nbytes = 0\n"] {
+        let (_ehr, mut gateway) = stage("", more);
+        let payer = gateway.payer("lanternfield");
+        let paid = payer.get(SEARCH);
+        let accepted: Vec<&str> =
+            VERDICTS.iter().filter(|(_, verdict)| *verdict == "asserted-by-source").map(|(name, _)| *name).collect();
+        assert_eq!(paid.searchset().names(), names(&accepted));
+        let doctor = gateway.payer_who(Wish { purpose: Some("TREAT".into()), ..Wish::of("lanternfield") });
+        let treated = doctor.get(SEARCH);
+        assert_eq!(treated.searchset().names(), names(&VERDICTS.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
+        for (name, verdict) in VERDICTS {
+            let resource: Json = serde_json::from_str(treated.searchset().resource(name)).unwrap();
+            assert_eq!(marks(&resource), [*verdict], "{name}");
+            let read = doctor.get(&format!("/{name}"));
+            assert_eq!(read.json(), resource, "{name}");
+            assert_eq!(
+                payer.get(&format!("/{name}")).status(),
+                if accepted.contains(name) { 200 } else { 404 },
+                "{name}"
+            );
+        }
+        let id = paid.header("x-request-id").to_owned();
+        let log = gateway.stop();
+        let counts = log.exchange(&id).counts.clone().unwrap();
+        assert_eq!(
+            counts.authorship,
+            [("asserted-by-source", 2), ("contradicted", 1), ("unknown", 4)].map(named).into()
+        );
+        assert_eq!(counts.withheld, [("authorship", 5)].map(named).into());
+        assert_eq!((counts.received, counts.released), (7, 2));
+    }
+}
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn named((name, count): (&str, u64)) -> (String, u64) {
+    (name.to_owned(), count)
+}
+
+#[test]
+fn provenance_leaves_only_if_it_was_asked_for_and_names_nothing_withheld() {
+    let (ehr, gateway) = stage(r#""Provenance:target""#, "");
+    put(&ehr, &[provenance("of-both", &["Condition/authored-by-itself", "Condition/authored-by-two"], DOCTOR)]);
+    let payer = gateway.payer("lanternfield");
+    assert!(payer.get(SEARCH).searchset().included().is_empty());
+    let asked = payer.get(&format!("{SEARCH}&_revinclude=Provenance:target"));
+    assert_eq!(asked.searchset().included(), ["Provenance/of-one"]);
+}
+
+#[test]
+fn a_page_of_a_hundred_records_takes_three_or_four_requests_and_none_once_they_are_kept() {
+    for how in ["include", "search"] {
+        let ehr = clinic();
+        let mut resources = vec![organization("author-clinic", "1245319599")];
+        for number in 0..100 {
+            let npi = npi(number % 30);
+            let doctor = format!("author-{:02}", number % 30);
+            resources.push(practitioner(&doctor, &npi));
+            resources.push(condition(&format!("many-{number:03}"), &json!({})));
+            let targets = [&*format!("Condition/many-{number:03}")];
+            resources.push(provenance(&format!("many-{number:03}"), &targets, &format!("Practitioner/{doctor}")));
+        }
+        put(&ehr, &resources);
+        let policy = by_purpose("");
+        let gateway = gateway().provenance_by(how).with_policy(policy).in_front_of(&ehr);
+        let payer = gateway.payer("lanternfield");
+        let asked = || ehr.requests().iter().map(|request| request.target.clone()).collect::<Vec<_>>();
+        let cold = payer.get(&format!("{SEARCH}&_count=100"));
+        assert_eq!(cold.searchset().matches().len(), 100);
+        let requests = asked();
+        assert!(requests.len() <= if how == "include" { 3 } else { 4 }, "{requests:?}");
+        let warm = payer.get(&format!("{SEARCH}&_count=100"));
+        assert_eq!(warm.searchset().matches().len(), 100);
+        assert_eq!(asked(), requests);
+    }
+}
+
+/// Ten digits of which the last is right (ISO 7812 over `80840` and the rest).
+fn npi(number: u32) -> String {
+    let nine = format!("1{number:08}");
+    let digits = format!("80840{nine}");
+    let sum: u32 = digits
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| {
+            let value = u32::from(digit - b'0') * (2 - place as u32 % 2);
+            value / 10 + value % 10
+        })
+        .sum();
+    format!("{nine}{}", (10 - sum % 10) % 10)
+}
+
+/// The one registered source is the clinic; what is said of the record names another organisation, which nobody registered.
+#[test]
+fn what_speaks_against_a_record_is_found_however_it_is_asked_for() {
+    let registry = REGISTRY
+        .replace("\"exchange\"", "\"ehr\"")
+        .replace("identifiers = [\"http://hl7.org/fhir/sid/us-npi|1992999999\"]\n", "");
+    for how in ["include", "search"] {
+        let ehr = clinic();
+        with_records(&ehr);
+        let mut against = provenance("against", &["Condition/evil"], DOCTOR);
+        against["agent"][0]["onBehalfOf"] = json!({"reference": "Organization/unregistered"});
+        let role = json!({"resourceType": "PractitionerRole", "id": "author-role", "practitioner": {"reference": DOCTOR},
+            "organization": {"reference": "Organization/author-clinic"}});
+        let by_role = json!({"recorder": {"reference": "PractitionerRole/author-role"}});
+        put(&ehr, &[organization("unregistered", "1992999999"), role, condition("evil", &by_role), against]);
+        put(&ehr, &[condition("good", &by_role), provenance("for-good", &["Condition/good"], DOCTOR)]);
+        let gateway =
+            gateway().provenance_by(how).with_policy(by_purpose("")).with_sources(&registry).in_front_of(&ehr);
+        let payer = gateway.payer("lanternfield");
+        for target in [
+            SEARCH.to_owned(),
+            format!("{SEARCH}&_id=evil"),
+            format!("{SEARCH}&_id=evil,good"),
+            format!("{SEARCH}&_count=1"),
+        ] {
+            assert!(!payer.get(&target).searchset().names().contains("Condition/evil"), "{how} {target}");
+        }
+        assert_eq!(payer.get("/Condition/evil").status(), 404, "{how}");
+        assert_eq!(payer.get("/Condition/good").status(), 200, "{how}");
+    }
+}
+
+#[test]
+fn an_ehr_that_gives_no_provenance_along_is_asked_for_it() {
+    let (ehr, gateway) = stage("", "");
+    let payer = gateway.payer("lanternfield");
+    let honest = payer.get(SEARCH).searchset().names();
+    let own = |name: &str| serde_json::from_slice::<Json>(&ehr.open_door(&format!("/{name}")).1).unwrap();
+    let entries: Vec<Json> =
+        VERDICTS.iter().map(|(name, _)| json!({"resource": own(name), "search": {"mode": "match"}})).collect();
+    let entries = serde_json::to_string(&entries).unwrap();
+    let bare = format!(r#"{{"resourceType":"Bundle","type":"searchset","entry":{entries}}}"#);
+    ehr.behave(Behaviour::faithful().status(200, &bare).only_for("Condition"));
+    let answer = payer.get(&format!("{SEARCH}&_count=99"));
+    assert_eq!(answer.status(), 200, "{bare}");
+    assert_eq!(answer.searchset().names(), honest);
+}
+
+#[test]
+fn evidence_tells_nothing_of_what_is_withheld_for_other_reasons() {
+    let (ehr, gateway) = stage("", "[cache]\nbytes = 0\n");
+    let payer = gateway.payer("lanternfield");
+    let mut another = condition("another", &json!({"recorder": {"reference": "Practitioner/author-hidden"}}));
+    another["subject"] = json!({"reference": "Patient/tobias"});
+    put(&ehr, &[another]);
+    ehr.behave(Behaviour::faithful().careless());
+    let before = ehr.requests().len();
+    payer.get(SEARCH);
+    let asked: Vec<String> = ehr.requests().iter().skip(before).map(|request| request.target.clone()).collect();
+    assert!(asked.len() > 1 && !asked.iter().any(|target| target.contains("hidden")), "{asked:?}");
+    ehr.behave(Behaviour::faithful().status(403, "{}").only_for("Practitioner"));
+    assert_eq!(payer.get(SEARCH).searchset().names(), BTreeSet::new());
+}
+
+#[test]
+fn evidence_in_part_is_none_and_a_page_that_cannot_be_held_is_no_answer() {
+    let (ehr, gateway) = stage("", "[cache]\nbytes = 0\n");
+    let payer = gateway.payer("lanternfield");
+    let part = r#"{"resourceType":"Bundle","type":"searchset","link":[{"relation":"next","url":"x"}],"entry":[]}"#;
+    ehr.behave(Behaviour::faithful().status(200, part).only_for("Practitioner"));
+    assert_eq!(payer.get(SEARCH).searchset().names(), BTreeSet::new());
+    ehr.behave(Behaviour::faithful().status(500, "{}").only_for("Practitioner"));
+    assert_eq!(payer.get(SEARCH).refusal().status, 502);
+    ehr.behave(Behaviour::faithful());
+    let note = json!([{"text": "x".repeat(3_000_000)}]);
+    const { assert!(9_000_000 > limits::ATTRIBUTED_PAGE_BYTES) };
+    let lengthy = |number: u8| condition(&format!("authored-at-length-{number}"), &json!({"note": note}));
+    put(&ehr, &[lengthy(1), lengthy(2), lengthy(3)]);
+    assert_eq!(payer.get(SEARCH).refusal().status, 502);
+}
+
+const REGISTRY: &str = r#"
+[upstream]
+kind = "exchange"
+identifiers = ["http://hl7.org/fhir/sid/us-npi|1992999999"]
+
+[[source]]
+identifiers = ["http://hl7.org/fhir/sid/us-npi|1245319599"]
+name = "Clinic"
+validates_authorship = true
+speakers = ["http://hl7.org/fhir/sid/us-npi|1992999999"]
+agreement = "Agreement 1"
+valid_from = "2020-01-01"
+"#;
+
+#[test]
+fn an_exchange_answers_for_registered_sources_and_a_broken_registry_changes_nothing() {
+    let ehr = clinic();
+    with_records(&ehr);
+    let mut passed_on = provenance("of-one", &["Condition/authored-by-provenance"], DOCTOR);
+    let code = "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type";
+    passed_on["agent"].as_array_mut().unwrap().push(json!({
+        "type": {"coding": [{"system": code, "code": "transmitter"}]}, "who": {"reference": "Organization/exchange"}}));
+    put(&ehr, &[organization("exchange", "1992999999"), passed_on]);
+    let gateway = gateway().with_policy(by_purpose("")).with_sources(REGISTRY).in_front_of(&ehr);
+    let payer = gateway.payer("lanternfield");
+    let found = || payer.get(SEARCH).searchset().names();
+    assert_eq!(found(), names(&["Condition/authored-by-provenance"]));
+    std::fs::write(gateway.file("sources.toml"), REGISTRY.replace("true", "\"perhaps\"").replace("exchange", "club"))
+        .unwrap();
+    let problems = gateway.reload(&by_purpose("")).unwrap_err();
+    assert!(problems.len() >= 2 && problems.iter().all(|problem| problem.contains("sources.toml")), "{problems:?}");
+    assert_eq!(found(), names(&["Condition/authored-by-provenance"]));
+    std::fs::write(gateway.file("sources.toml"), REGISTRY.replace("2020", "2120")).unwrap();
+    gateway.reload(&by_purpose("")).unwrap();
+    assert_eq!(found(), BTreeSet::new());
+}
