@@ -22,7 +22,7 @@ use crate::fhir::path::Path;
 use crate::fhir::search::{self as fhir_search, Criterion, Definition, Operand};
 use crate::fhir::subject;
 use crate::limits;
-use crate::understand::{Include, Interaction, Read, Search, encode_pair};
+use crate::understand::{Include, Interaction, QUERY_BYTES, Read, Search, encode_pair};
 pub use evidence::{LookUp, ProvenanceFrom};
 
 /// Why a permitted interaction cannot be carried out.
@@ -232,24 +232,24 @@ fn search_target(
     page_cap: Option<u32>,
     narrowed_by: &mut Vec<Box<str>>,
 ) -> (Box<str>, Option<Bytes>) {
-    let mut query = String::new();
+    let mut query = String::with_capacity(QUERY_BYTES);
     let scope = subject::parameter(search.resource_type()).zip(patients);
     if let Some((parameter, patients)) = scope {
         let ids: Vec<&str> = patients.iter().map(Id::as_str).collect();
         encode_pair(parameter, &ids.join(","), &mut query);
         narrowed_by.push(parameter.into());
     }
-    let mut written: Vec<String> = Vec::new();
+    let mut written: Vec<(String, String)> = Vec::new();
     let own = search
         .criteria()
         .iter()
         .filter(|criterion| scope.is_none() || !subject::is_named_by(search.resource_type(), criterion));
     for criterion in narrow::plain_dates(own.chain(rule.narrowed(narrow::common)).collect()) {
-        let text = criterion.to_string();
-        if !written.contains(&text) {
-            encode_pair(&criterion.key(), &criterion.value(), &mut query);
+        let pair = (criterion.key(), criterion.value());
+        if !written.contains(&pair) {
+            encode_pair(&pair.0, &pair.1, &mut query);
             narrowed_by.push(criterion.definition().name.clone());
-            written.push(text);
+            written.push(pair);
         }
     }
     for include in search.includes() {

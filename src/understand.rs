@@ -26,7 +26,7 @@ pub use interaction::{Direction, Include, Interaction, Page, Read, Search, Shape
 pub use media::{accepts_json, is_form, is_json};
 pub use page::{PageKey, PageLink};
 pub(crate) use query::decode as decode_query;
-pub use query::encode_pair;
+pub use query::{QUERY_BYTES, encode_pair};
 
 use crate::clock::Now;
 use crate::fhir::name::{Id, NameError, ResourceType};

@@ -142,7 +142,9 @@ fn plain(code: &str) -> Cow<'_, str> {
         return Cow::Borrowed(code);
     }
     let seen = |letter: &char| !(*letter == '.' || letter.is_whitespace() || letter.is_control() || is_unseen(*letter));
-    code.chars().filter(seen).map(|letter| letter.to_ascii_uppercase()).collect()
+    let mut plain = String::with_capacity(code.len());
+    plain.extend(code.chars().filter(seen).map(|letter| letter.to_ascii_uppercase()));
+    Cow::Owned(plain)
 }
 
 /// Characters without width: joiners, marks of direction, the soft hyphen.

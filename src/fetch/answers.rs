@@ -21,8 +21,8 @@ pub struct CacheKey(Box<str>);
 impl CacheKey {
     /// The key of a request below the EHR's base.
     pub fn of(target: &str, form: Option<&Bytes>) -> Self {
-        let form = form.map(|form| String::from_utf8_lossy(form).into_owned()).unwrap_or_default();
-        Self(format!("{target}\n{form}").into())
+        let form = form.map(|form| String::from_utf8_lossy(form)).unwrap_or_default();
+        Self([target, "\n", &form].concat().into())
     }
 
     pub(super) fn resource_type(&self) -> Option<&str> {

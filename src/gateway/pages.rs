@@ -90,7 +90,7 @@ impl About {
 
 /// The link to a search, in its canonical spelling.
 pub(super) fn own_link(canonical: &str, shared: &Shared) -> String {
-    format!("{}/{canonical}", shared.base)
+    [&*shared.base, "/", canonical].concat()
 }
 
 /// The link to a search as it was carried out (R4 search, 3.1.1.1.1): without `_sort` where the EHR ignored it and too much came

@@ -131,7 +131,8 @@ impl<H: Handler> Service<(Arrival, Option<Counted>)> for Detached<H> {
 
     fn call(&mut self, (arrival, place): (Arrival, Option<Counted>)) -> Self::Future {
         let handler = Rc::clone(&self.0);
-        Exchange(spawn_local(async move { (handler.handle(arrival).await, place) }))
+        // Boxed: a task is moved several times, and an exchange is large.
+        Exchange(spawn_local(Box::pin(async move { (handler.handle(arrival).await, place) })))
     }
 }
 

@@ -158,7 +158,7 @@ impl Prepared {
 
 /// A search as GET, or as a form where it is too long for a URL.
 pub(super) fn sendable(type_name: &str, query: String) -> (Box<str>, Option<Bytes>) {
-    let get = format!("/{type_name}?{query}");
+    let get = ["/", type_name, "?", &query].concat();
     if get.len() <= limits::UPSTREAM_TARGET_BYTES {
         (get.into(), None)
     } else {

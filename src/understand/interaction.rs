@@ -4,7 +4,7 @@ use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::search::Criterion;
 
 use super::content::Content;
-use super::query::encode_pair;
+use super::query::{QUERY_BYTES, encode_pair};
 
 /// One FHIR interaction, understood in full.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl Interaction {
             Self::Search(search) | Self::Page(Page { search, .. }) => {
                 let query = search.query();
                 let mark = if query.is_empty() { "" } else { "?" };
-                format!("{}{mark}{query}", search.resource_type)
+                [search.resource_type.as_str(), mark, &query].concat()
             }
         }
     }
@@ -143,7 +143,7 @@ impl Search {
 
     /// The whole search as one encoded query string, in canonical order.
     pub fn query(&self) -> String {
-        let mut query = String::new();
+        let mut query = String::with_capacity(QUERY_BYTES);
         for criterion in &self.criteria {
             encode_pair(&criterion.key(), &criterion.value(), &mut query);
         }

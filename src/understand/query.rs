@@ -36,6 +36,9 @@ const RESULT_PARAMETERS: &[&str] = &[
     "_total",
 ];
 
+/// Bytes that a query of a few parameters takes.
+pub const QUERY_BYTES: usize = 256;
+
 /// Appends `name=value` to a query, encoded.
 pub fn encode_pair(name: &str, value: &str, query: &mut String) {
     if !query.is_empty() {

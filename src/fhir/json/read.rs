@@ -12,6 +12,9 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 const SPREAD: u32 = 0x9E37_79B1;
 /// An object with more members than this has its names sorted when it ends, rather than compared as they come.
 const FEW_MEMBERS: usize = 64;
+/// What a name or a value takes of a text without indentation, and for how many of them there is room from the beginning.
+const BYTES_OF_A_VALUE: usize = 16;
+const FIRST_VALUES: usize = 1_024;
 
 /// Reads one value that starts at or after `start` into `tape`; gives the position after it.
 pub(super) fn document(bytes: &[u8], start: usize, tape: &mut Tape) -> Result<usize, JsonError> {
@@ -24,6 +27,7 @@ pub(super) fn document(bytes: &[u8], start: usize, tape: &mut Tape) -> Result<us
     }
     let rest = after_space(bytes.get(start..).unwrap_or_default());
     let Tape { nodes, traits, pointers, codes } = tape;
+    nodes.reserve((bytes.len() / BYTES_OF_A_VALUE).min(FIRST_VALUES));
     let mut reader = Reader { bytes, rest, nodes, traits, pointers, codes };
     reader.value(0)?;
     Ok(reader.at())

@@ -1,6 +1,6 @@
 //! One AND-member of a search.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use thiserror::Error;
 
@@ -10,6 +10,9 @@ use super::operand::{Operand, split_escaped, unescaped_len};
 use crate::fhir::json::Value;
 use crate::fhir::name::ResourceType;
 use crate::limits;
+
+/// Bytes that most operands take.
+const VALUE_BYTES: usize = 48;
 
 /// Why a parameter is refused. Names what the client wrote on the left of `=`, never a value.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -139,8 +142,13 @@ impl Criterion {
 
     /// The values, joined and escaped as FHIR search writes them, not yet percent-encoded.
     pub fn value(&self) -> String {
-        let texts: Vec<String> = self.operands.iter().map(ToString::to_string).collect();
-        texts.join(",")
+        let mut value = String::with_capacity(VALUE_BYTES * self.operands.len());
+        for (place, operand) in self.operands.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            // A String takes whatever is written to it.
+            let _ = write!(value, "{comma}{operand}");
+        }
+        value
     }
 
     /// The criterion that matches what this or `other` matches; `None` where one parameter cannot say that.
