@@ -14,6 +14,7 @@ use super::statement::{Statement, Who};
 use crate::fhir::date::Span;
 use crate::fhir::identifier::Identifier;
 use crate::fhir::json::Value;
+use crate::fhir::name::ResourceType;
 
 /// All that is known of one name.
 #[derive(Clone, Debug, Default)]
@@ -108,9 +109,10 @@ impl Gathered {
     /// Adds a record that others may have been made of.
     pub fn add_original(&mut self, resource: Value<'_>) {
         let text = |name: &str| resource.get(name).and_then(Value::text);
-        if let (Some(resource_type), Some(id)) = (text("resourceType"), text("id")) {
-            let own_elements = Own::read(resource, &resource_type, &mut self.index);
-            self.note(&own(&resource_type, &id), |held| held.original = Some(Box::new(own_elements)));
+        let Some(Ok(read)) = text("resourceType").map(|stated| ResourceType::parse(&stated)) else { return };
+        if let Some(id) = text("id") {
+            let (own_elements, resource_type) = (Own::read(resource, read, &mut self.index), read.as_str());
+            self.note(&own(resource_type, &id), |held| held.original = Some(Box::new(own_elements)));
         }
     }
 
@@ -236,6 +238,18 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// The same, and the bytes that an attachment's `url` leads to.
+    #[must_use]
+    pub fn with_content(&self, url: &str, bytes: &[u8]) -> Self {
+        let mut more = self.clone();
+        let place = more.index.intern(url).0.0 as usize;
+        more.held.resize_with(more.index.len().max(more.held.len()), Held::default);
+        if let Some(held) = more.held.get_mut(place) {
+            held.content = Some(Box::new(Content::read(bytes)));
+        }
+        more
+    }
+
     /// What is known of a name.
     pub(super) fn held(&self, name: Name) -> Option<&Held> {
         self.held.get(name.0 as usize)

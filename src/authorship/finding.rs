@@ -82,6 +82,17 @@ pub enum Consequence {
     LeftOut,
 }
 
+impl Consequence {
+    /// The highest verdict that it leaves room for.
+    fn ceiling(self) -> Verdict {
+        match self {
+            Self::Contradicted => Verdict::Contradicted,
+            Self::Unknown => Verdict::Unknown,
+            Self::LeftOut => Verdict::Verified,
+        }
+    }
+}
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $consequence:ident, [$($basis:literal),*];)*) => {
         /// A question that is asked of a record.
@@ -169,18 +180,26 @@ codes! {
 
 /// The answers to what was asked of one record.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Findings([Option<Answer>; Code::ALL.len()]);
+pub struct Findings {
+    /// By code.
+    answers: [Option<Answer>; Code::ALL.len()],
+    /// The highest verdict that the mismatches leave room for.
+    ceiling: Verdict,
+}
 
 impl Default for Findings {
     fn default() -> Self {
-        Self([None; Code::ALL.len()])
+        Self { answers: [None; Code::ALL.len()], ceiling: Verdict::Verified }
     }
 }
 
 impl Findings {
     /// Notes an answer; a mismatch outweighs a match, and a match what could not be told.
     pub(super) fn note(&mut self, code: Code, answer: Answer) {
-        let Some(slot) = self.0.get_mut(code as usize) else { return };
+        let Some(slot) = self.answers.get_mut(code as usize) else { return };
+        if answer == Answer::Mismatch {
+            self.ceiling = self.ceiling.min(code.consequence().ceiling());
+        }
         *slot = match (*slot, answer) {
             (Some(Answer::Mismatch), _) | (_, Answer::Mismatch) => Some(Answer::Mismatch),
             (Some(Answer::Match), _) | (_, Answer::Match) => Some(Answer::Match),
@@ -195,12 +214,12 @@ impl Findings {
 
     /// The answer to a question; `None` where it did not come up.
     pub fn get(&self, code: Code) -> Option<Answer> {
-        self.0.get(code as usize).copied().flatten()
+        self.answers.get(code as usize).copied().flatten()
     }
 
     /// The questions that came up, with their answers.
     pub fn iter(&self) -> impl Iterator<Item = (Code, Answer)> {
-        Code::ALL.iter().zip(self.0).filter_map(|(code, answer)| Some((*code, answer?)))
+        Code::ALL.iter().zip(self.answers).filter_map(|(code, answer)| Some((*code, answer?)))
     }
 
     /// The questions that were answered by a mismatch.
@@ -210,12 +229,7 @@ impl Findings {
 
     /// The highest verdict that the mismatches leave room for.
     pub(super) fn ceiling(&self) -> Verdict {
-        let ceiling = |code: Code| match code.consequence() {
-            Consequence::Contradicted => Verdict::Contradicted,
-            Consequence::Unknown => Verdict::Unknown,
-            Consequence::LeftOut => Verdict::Verified,
-        };
-        self.mismatches().map(ceiling).min().unwrap_or(Verdict::Verified)
+        self.ceiling
     }
 }
 

@@ -13,7 +13,6 @@ use super::registry::Trust;
 use super::statement::{Statement, Who};
 use crate::clock::Now;
 use crate::config::Source;
-use crate::fhir::identifier::Identifier;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +130,7 @@ impl<'a, 'd> Case<'a, 'd> {
     /// Whether a statement leads to somebody who can be looked up: who has an identifier, or is described and acts for
     /// an organisation that has one.
     fn is_known(&self, statement: &Statement, keepers: &Statement) -> bool {
-        let known = |who: &Who| self.evidence.identifiers(who).iter().any(Identifier::is_well_formed);
+        let known = |who: &Who| who.party(&self.evidence.held).is_some_and(|party| party.is_identified);
         let is_described = statement.persons.iter().any(|who| who.party(&self.evidence.held).is_some());
         statement.persons.iter().chain(&statement.bodies).chain(&statement.organisations).any(known)
             && !statement.is_empty()

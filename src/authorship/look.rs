@@ -16,7 +16,6 @@ use super::provenance::instant;
 use super::record::Own;
 use super::statement::{Statement, Who, compare};
 use crate::fhir::date::Span;
-use crate::fhir::identifier::Identifier;
 use crate::fhir::json::Value;
 use crate::limits;
 
@@ -37,7 +36,7 @@ pub(super) struct Seen<'a> {
 /// Looks at a record.
 pub(super) fn look<'a>(case: &mut Case<'a, '_>) -> Seen<'a> {
     let held = &case.evidence.held;
-    let links = Own::read(case.record.resource, case.record.resource_type.as_str(), &mut &case.evidence.index);
+    let links = Own::read(case.record.resource, case.record.resource_type, &mut &case.evidence.index);
     let (mut own, mut keepers) = (Statement::default(), Statement::default());
     links.authors.iter().for_each(|link| own.add_author(link, held));
     links.custodians.iter().for_each(|link| keepers.add_organisation(link, held));
@@ -203,7 +202,7 @@ impl<'a> Case<'a, '_> {
         let persons = || statements().flat_map(|statement| statement.persons.iter().chain(&statement.bodies));
         let organisations =
             || statements().flat_map(|statement| &statement.organisations).chain(&keepers.organisations);
-        let identifiers = || persons().chain(organisations()).flat_map(|who| self.evidence.identifiers(who));
+        let parties = || persons().chain(organisations()).filter_map(|who| who.party(held));
         let findings = &mut self.findings;
         findings.note_if(Code::AuthorStated, persons().next().is_some());
         findings.note_if(Code::AuthorResolvable, persons().any(|who| who.party(held).is_some()));
@@ -213,8 +212,8 @@ impl<'a> Case<'a, '_> {
         if keepers.is_ambiguous || statements().any(|statement| statement.is_ambiguous) {
             findings.note(Code::AuthorUnambiguous, Answer::Mismatch);
         }
-        findings.note_if(Code::IdentifierWellFormed, identifiers().next().is_some());
-        if !identifiers().all(Identifier::is_well_formed) {
+        findings.note_if(Code::IdentifierWellFormed, parties().any(|party| !party.identifiers.is_empty()));
+        if parties().any(|party| party.is_misidentified) {
             findings.note(Code::IdentifierWellFormed, Answer::Mismatch);
         }
         findings.note_if(Code::OrganisationNamed, organisations().any(|who| who.party(held).is_some()));

@@ -16,7 +16,7 @@ pub(super) struct Name(pub(super) u32);
 /// Who knows names.
 pub(super) trait Names {
     /// The name behind a literal reference, and the type that it is a reference to.
-    fn find(&mut self, literal: &str) -> (Option<Name>, Option<&'static str>);
+    fn find(&mut self, literal: &str) -> (Option<Name>, Option<ResourceType>);
 }
 
 /// The names that came up.
@@ -26,7 +26,7 @@ pub(super) struct Index {
     bases: Vec<Box<str>>,
     /// From the `fullUrl` of an entry to `Type/id`.
     aliases: HashMap<Box<str>, Box<str>>,
-    names: HashMap<Box<str>, Name>,
+    names: HashMap<Box<str>, (Name, Option<ResourceType>)>,
     /// By name.
     texts: Vec<Box<str>>,
 }
@@ -58,22 +58,25 @@ impl Index {
     }
 
     /// The name behind a reference, if it came up.
-    pub(super) fn get(&self, literal: &str) -> (Option<Name>, Option<&'static str>) {
+    pub(super) fn get(&self, literal: &str) -> (Option<Name>, Option<ResourceType>) {
         let key = self.key(literal);
-        (self.names.get(key).copied(), stated_type(key))
+        match self.names.get(key) {
+            Some((name, resource_type)) => (Some(*name), *resource_type),
+            None => (None, stated_type(key)),
+        }
     }
 
     /// The name behind a reference, new if it did not come up.
-    pub(super) fn intern(&mut self, literal: &str) -> (Name, Option<&'static str>) {
+    pub(super) fn intern(&mut self, literal: &str) -> (Name, Option<ResourceType>) {
         let key = self.key(literal);
-        let resource_type = stated_type(key);
-        if let Some(name) = self.names.get(key) {
-            return (*name, resource_type);
+        if let Some(known) = self.names.get(key) {
+            return *known;
         }
+        let resource_type = stated_type(key);
         let name = Name(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
         let key: Box<str> = key.into();
         self.texts.push(key.clone());
-        self.names.insert(key, name);
+        self.names.insert(key, (name, resource_type));
         (name, resource_type)
     }
 
@@ -90,7 +93,7 @@ impl Index {
 
 /// While evidence is gathered, every reference gets a name.
 impl Names for Index {
-    fn find(&mut self, literal: &str) -> (Option<Name>, Option<&'static str>) {
+    fn find(&mut self, literal: &str) -> (Option<Name>, Option<ResourceType>) {
         let (name, resource_type) = self.intern(literal);
         (Some(name), resource_type)
     }
@@ -98,23 +101,27 @@ impl Names for Index {
 
 /// While a record is judged, names are only looked up.
 impl Names for &Index {
-    fn find(&mut self, literal: &str) -> (Option<Name>, Option<&'static str>) {
+    fn find(&mut self, literal: &str) -> (Option<Name>, Option<ResourceType>) {
         self.get(literal)
     }
 }
 
 /// A reference and the version that it is to.
 pub(super) fn split_version(literal: &str) -> (&str, Option<&str>) {
+    // No id and no type has a `_`: few references are looked at twice.
+    if memchr::memchr(b'_', literal.as_bytes()).is_none() {
+        return (literal, None);
+    }
     literal.split_once("/_history/").map_or((literal, None), |(bare, version)| (bare, Some(version)))
 }
 
 /// The type of `Type/id`.
-fn stated_type(key: &str) -> Option<&'static str> {
+fn stated_type(key: &str) -> Option<ResourceType> {
     let (resource_type, id) = key.split_once('/')?;
     if id.is_empty() || id.contains('/') {
         return None;
     }
-    ResourceType::parse(resource_type).ok().map(ResourceType::as_str)
+    ResourceType::parse(resource_type).ok()
 }
 
 /// `Type/id` of a resource.
@@ -132,7 +139,8 @@ mod tests {
         index.alias("urn:uuid:1", "Condition/c1");
         index.alias("http://other.example/Condition/7", "Condition/c1");
         let (name, of) = index.intern("Condition/c1");
-        assert_eq!(of, Some("Condition"));
+        let condition = ResourceType::parse("Condition").ok();
+        assert!(condition.is_some() && of == condition);
         for same in [
             "Condition/c1/_history/3",
             "https://ehr.example/fhir/Condition/c1",
@@ -140,7 +148,7 @@ mod tests {
             "urn:uuid:1",
             "http://other.example/Condition/7/_history/1",
         ] {
-            assert_eq!(index.get(same), (Some(name), Some("Condition")), "{same}");
+            assert_eq!(index.get(same), (Some(name), condition), "{same}");
         }
         for other in ["Condition/c2", "https://ehr.example.evil/fhir/Condition/c1", "condition/c1", "urn:uuid:2", ""] {
             assert_eq!(index.get(other).0, None, "{other}");

@@ -46,6 +46,10 @@ impl Class {
 pub(super) struct Party {
     pub(super) class: Class,
     pub(super) identifiers: Vec<Identifier>,
+    /// Whether one of them can be what it says.
+    pub(super) is_identified: bool,
+    /// Whether one of them cannot.
+    pub(super) is_misidentified: bool,
     /// Of a role.
     pub(super) practitioner: Option<Link>,
     /// Of a role; the owner of a device; what a person in the header of a document represents.
@@ -67,17 +71,16 @@ impl Party {
         }
         let organization = if class == Class::Device { "owner" } else { "organization" };
         let mut link = |name: &str| resource.get(name).map(|value| Link::follow(value, container, steps, names));
-        Some(Self {
-            class,
-            identifiers: identifiers(resource),
-            practitioner: if class == Class::Role { link("practitioner") } else { None },
-            organization: if matches!(class, Class::Role | Class::Device) { link(organization) } else { None },
-        })
+        let practitioner = if class == Class::Role { link("practitioner") } else { None };
+        let organization = if matches!(class, Class::Role | Class::Device) { link(organization) } else { None };
+        Some(Self { practitioner, ..Self::stated(class, identifiers(resource), organization) })
     }
 
     /// Somebody of whom only identifiers are stated.
     pub(super) fn stated(class: Class, identifiers: Vec<Identifier>, organization: Option<Link>) -> Self {
-        Self { class, identifiers, practitioner: None, organization }
+        let is_identified = identifiers.iter().any(Identifier::is_well_formed);
+        let is_misidentified = !identifiers.iter().all(Identifier::is_well_formed);
+        Self { class, identifiers, is_identified, is_misidentified, practitioner: None, organization }
     }
 }
 
@@ -131,8 +134,8 @@ impl Link {
             };
         }
         let (name, resource_type) = names.find(&literal);
-        let class = resource_type.map_or(Class::Other, Class::of);
-        if stated.is_some_and(|stated| resource_type.is_some_and(|resource_type| resource_type != stated)) {
+        let class = resource_type.map_or(Class::Other, |resource_type| Class::of(resource_type.as_str()));
+        if stated.is_some_and(|stated| resource_type.is_some_and(|resource_type| resource_type.as_str() != stated)) {
             return Self::Broken;
         }
         match name {

@@ -86,7 +86,8 @@ pub(super) fn targets(resource: Value<'_>, names: &mut Index) -> (Vec<Target>, b
         let (bare, version) = split_version(&literal);
         let (name, resource_type) = names.intern(bare);
         let stated = target.get("type").and_then(Value::text);
-        complete &= stated.is_none_or(|stated| resource_type.is_none_or(|resource_type| resource_type == stated));
+        complete &=
+            stated.is_none_or(|stated| resource_type.is_none_or(|resource_type| resource_type.as_str() == stated));
         complete &= version.is_none_or(|version| !version.is_empty() && !version.contains('/'));
         all.push(Target { name, version: version.map(Into::into) });
     }

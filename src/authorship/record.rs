@@ -73,7 +73,7 @@ impl<'d> Record<'d> {
             "Media" => ("content", None),
             _ => ("", None),
         };
-        let outer = self.resource.get(outer).filter(|_| !outer.is_empty());
+        let outer = if outer.is_empty() { None } else { self.resource.get(outer) };
         let all = outer.into_iter().flat_map(Value::each);
         all.filter_map(move |value| inner.map_or(Some(value), |inner| value.get(inner)))
     }
@@ -89,9 +89,8 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn read(resource: Value<'_>, resource_type: &str, names: &mut impl Names) -> Self {
+    pub(super) fn read(resource: Value<'_>, resource_type: ResourceType, names: &mut impl Names) -> Self {
         let mut own = Self::default();
-        let Ok(resource_type) = ResourceType::parse(resource_type) else { return own };
         let elements = Elements::of(resource_type);
         elements.each(resource, Says::Author, &mut |value| {
             if own.authors.len() < limits::RECORD_AUTHORS {

@@ -4,6 +4,7 @@
 //! author's organisation's, and leads to the trust anchors of every source that has some. Guarantees: a signature on a
 //! Provenance is held to the authors of that Provenance alone. Refuses: to take an exchange's signature for an author's.
 
+use super::evidence::{Held, Told};
 use super::finding::{Answer, Code};
 use super::judge::Case;
 use super::look::Seen;
@@ -17,6 +18,12 @@ impl Case<'_, '_> {
     /// Whether a signature holds that is the author's.
     pub(super) fn signatures(&mut self, seen: &Seen<'_>, origin: &Origin) -> bool {
         let Seen { own, document, told, .. } = seen;
+        let is_signed = |held: &Held| !held.signatures.is_empty();
+        let told_signed =
+            |told: &&Told| told.is_signed || told.name.and_then(|name| self.evidence.held(name)).is_some_and(is_signed);
+        if origin.sources.is_empty() && !self.held.is_some_and(is_signed) && !told.iter().any(told_signed) {
+            return false;
+        }
         let all: Vec<&Statement> = [own, document].into_iter().chain(told.iter().map(|told| &told.authors)).collect();
         let mut outcomes: Vec<(&Outcome, &[&Statement])> = Vec::new();
         let evidence = self.evidence;
