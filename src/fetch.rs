@@ -9,13 +9,14 @@
 pub mod answers;
 pub mod body;
 pub mod credential;
-mod evidence;
+pub mod evidence;
 pub mod facts;
 pub mod pool;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
@@ -41,6 +42,7 @@ use pool::{Answer, Pool, PoolError};
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const RESOURCE: HeaderValue = HeaderValue::from_static("application/fhir+json");
 
 /// Why there is no answer of the EHR to judge.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -131,6 +133,8 @@ pub struct Ehr {
     metrics: Arc<Metrics>,
     /// The fields that every request has.
     headers: HeaderMap,
+    /// When it was last found not to answer several searches in one request.
+    apart_since: Cell<Option<Instant>>,
 }
 
 impl Ehr {
@@ -150,7 +154,8 @@ impl Ehr {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"))));
         headers.insert(PREFER, HeaderValue::from_static("handling=strict"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        Self { pool, origin, base: base.into(), credential: Rc::new(credential), answers, metrics, headers }
+        let (base, credential, apart_since) = (base.into(), Rc::new(credential), Cell::new(None));
+        Self { pool, origin, base, credential, answers, metrics, headers, apart_since }
     }
 
     fn base(&self) -> &str {
@@ -239,19 +244,29 @@ impl Ehr {
     }
 
     async fn send(&self, target: &str, form: Option<Bytes>, exchange: ExchangeId) -> Result<Answer, FetchError> {
+        self.send_as(target, form.map(|form| (FORM, form)), exchange).await
+    }
+
+    /// Sends a body of this media type, or asks for what needs none.
+    async fn send_as(
+        &self,
+        target: &str,
+        body: Option<(HeaderValue, Bytes)>,
+        exchange: ExchangeId,
+    ) -> Result<Answer, FetchError> {
         let uri = format!("{}{target}", self.origin.base_path());
         let uri: Uri = uri.parse().map_err(|_| FetchError::Pool(PoolError::Protocol))?;
         let id = HeaderValue::from_str(&exchange.to_string()).ok();
         let authorization = self.credential.authorization().await?;
         let write = || {
-            let mut request = Request::new(Full::new(form.clone().unwrap_or_default()));
+            let mut request = Request::new(Full::new(body.as_ref().map(|(_, body)| body.clone()).unwrap_or_default()));
             *request.uri_mut() = uri.clone();
             let headers = request.headers_mut();
             headers.clone_from(&self.headers);
             headers.extend(id.clone().map(|id| (X_REQUEST_ID, id)));
             headers.extend(authorization.clone().map(|authorization| (AUTHORIZATION, authorization)));
-            if form.is_some() {
-                headers.insert(CONTENT_TYPE, FORM);
+            if let Some((media, _)) = &body {
+                headers.insert(CONTENT_TYPE, media.clone());
                 *request.method_mut() = Method::POST;
             }
             request

@@ -125,8 +125,10 @@ pub fn read_linking(
     attribution: Option<Arc<Attribution>>,
 ) -> Result<Filtered, FilterError> {
     let mut judge = Judge::new(question, bases, Some(links));
-    judge.attribute(attribution);
-    judged(bytes, question, judge)
+    judge.attribute(attribution.clone());
+    let mut filtered = judged(bytes, question, judge)?;
+    filtered.tally.look_up(attribution.as_deref());
+    Ok(filtered)
 }
 
 /// The resources of an answer of which nothing but the authorship is still to be judged.

@@ -23,7 +23,7 @@ use crate::fhir::search::{self as fhir_search, Criterion, Definition, Operand};
 use crate::fhir::subject;
 use crate::limits;
 use crate::understand::{Include, Interaction, QUERY_BYTES, Read, Search, encode_pair};
-pub use evidence::{LookUp, ProvenanceFrom};
+pub use evidence::{LookUp, ProvenanceFrom, Together};
 
 /// Why a permitted interaction cannot be carried out.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

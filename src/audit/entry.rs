@@ -170,7 +170,8 @@ pub struct Outcome {
     pub fault: Option<String>,
 }
 
-/// How many resources came and went.
+/// How many resources came and went. For an operation that is made of parts: how many its parts released, and how many of
+/// them are in its answer, each once; what was withheld is in the records of the parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Resources the EHR returned.
@@ -185,6 +186,9 @@ pub struct Counts {
     /// Records by the verdict on who is responsible for them, where the decision asked for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub authorship: BTreeMap<String, u64>,
+    /// Searches of the EHR for who is responsible, by type, beside the request itself; what was kept is not among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub look_ups: BTreeMap<String, u64>,
     /// Search parameters, by name, that should have narrowed or ordered what came and that the EHR ignored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<String>,
@@ -321,6 +325,7 @@ impl Entry {
             shorten_list(&mut counts.ignored, text, members);
             shorten_counts(&mut counts.withheld, text, members);
             shorten_counts(&mut counts.authorship, text, members);
+            shorten_counts(&mut counts.look_ups, text, members);
         }
         if let Some(cut) = &mut self.cut {
             shorten_text(&mut cut.digest, text);

@@ -6,6 +6,7 @@
 //! Refuses: nothing that a permissive server takes, and, told to ([`Behaviour`]), it does what no server should.
 
 mod answer;
+mod batch;
 mod behaviour;
 mod body;
 mod query;
@@ -84,7 +85,10 @@ impl Shared {
     }
 
     fn answer(&self, asked: &Asked<'_>, behaviour: &Behaviour) -> Answer {
-        let State { records, pages, .. } = &mut *self.state();
+        let State { records, pages, behaviour: of_entries, .. } = &mut *self.state();
+        if asked.method == Method::POST && asked.path.trim_matches('/') == ROOT && !behaviour.refuses_batches {
+            return batch::batch(asked, records, pages, of_entries);
+        }
         answer::answer(asked, records, pages, behaviour)
     }
 

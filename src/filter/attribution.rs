@@ -9,6 +9,8 @@ use std::sync::Arc;
 use crate::authorship::{self, Evidence, Record, Registry, Trust, Verdict};
 use crate::clock::Now;
 use crate::fhir::json::Value;
+use crate::fhir::name::ResourceType;
+use crate::fhir::reference::Reference;
 
 /// What is known beside the records of one answer.
 #[derive(Debug)]
@@ -17,13 +19,36 @@ pub struct Attribution {
     is_whole: bool,
     registry: Option<Arc<Registry>>,
     now: Now,
+    look_ups: Vec<ResourceType>,
 }
 
 impl Attribution {
     /// What was gathered; `is_whole` tells whether all was that could contradict it. `registry` is `None` where the upstream is
     /// the source of all that it holds.
     pub fn new(evidence: Evidence, is_whole: bool, registry: Option<Arc<Registry>>, now: Now) -> Self {
-        Self { evidence, is_whole, registry, now }
+        Self { evidence, is_whole, registry, now, look_ups: Vec::new() }
+    }
+
+    /// The same, gathered by searches of the EHR for these types.
+    #[must_use]
+    pub fn sought(self, look_ups: Vec<ResourceType>) -> Self {
+        Self { look_ups, ..self }
+    }
+
+    /// The types that the EHR was searched for to gather it.
+    pub(super) fn look_ups(&self) -> &[ResourceType] {
+        &self.look_ups
+    }
+
+    /// The same, and the content of a document: the bytes of the Binary of this name.
+    pub(super) fn with_content(&self, binary: &Reference, bytes: &[u8]) -> Self {
+        Self {
+            evidence: self.evidence.with_content(&binary.to_string(), bytes),
+            is_whole: self.is_whole,
+            registry: self.registry.clone(),
+            now: self.now,
+            look_ups: Vec::new(),
+        }
     }
 
     /// The verdict on a record.

@@ -117,6 +117,7 @@ impl<'q> BundleFilter<'q> {
 
     /// What is known beside the records of the searchset at hand, where the decision asks who is responsible for them.
     pub fn attribute(&mut self, attribution: Option<Arc<Attribution>>) {
+        self.tally.look_up(attribution.as_deref());
         self.judge.attribute(attribution);
     }
 

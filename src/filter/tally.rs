@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Attribution;
 use crate::authorship::Verdict;
-use crate::fhir::name::Id;
+use crate::fhir::name::{Id, ResourceType};
 
 /// Why a resource is withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +107,8 @@ pub struct Tally {
     pub verdicts: BTreeMap<Verdict, u32>,
     /// Resources that came as evidence of that, and that nobody had asked for.
     pub evidence: u32,
+    /// Searches of the EHR for such evidence, by type.
+    pub look_ups: BTreeMap<ResourceType, u32>,
     /// Links of the EHR that led elsewhere and were not followed.
     pub foreign_links: u32,
 }
@@ -129,6 +132,9 @@ impl Tally {
         self.foreign_links += other.foreign_links;
         self.patients.extend(other.patients.iter().cloned());
         self.evidence += other.evidence;
+        for (resource_type, count) in &other.look_ups {
+            *self.look_ups.entry(*resource_type).or_default() += count;
+        }
         for (verdict, count) in &other.verdicts {
             *self.verdicts.entry(*verdict).or_default() += count;
         }
@@ -145,6 +151,13 @@ impl Tally {
     }
 
     /// Counts a verdict on who is responsible for a record, where there is one.
+    /// Counts what was searched for to gather this.
+    pub(super) fn look_up(&mut self, attribution: Option<&Attribution>) {
+        for resource_type in attribution.into_iter().flat_map(Attribution::look_ups) {
+            *self.look_ups.entry(*resource_type).or_default() += 1;
+        }
+    }
+
     pub(super) fn judge(&mut self, verdict: Option<Verdict>) {
         if let Some(verdict) = verdict {
             *self.verdicts.entry(verdict).or_default() += 1;

@@ -2,7 +2,7 @@
 //!
 //! Takes: a question whose decision asks for it, and the EHR's answer, held whole. Gives: an [`Attribution`], which the filter
 //! judges by. Guarantees: at most [`limits::EVIDENCE_LOOKUPS`] requests to the EHR beside the answer's own, however many records
-//! it holds; only what passes every other check of the filter is asked about, so that nothing else shows in requests, times and
+//! it holds, and two where the EHR answers batches and gives along what roles are of; only what passes every other check of the filter is asked about, so that nothing else shows in requests, times and
 //! failures; where something was not asked, or answered in part, nobody answers for anything. Refuses: an EHR that fails.
 
 use std::collections::HashSet;
@@ -16,7 +16,6 @@ use crate::authorship::{Gathered, Record};
 use crate::clock::Now;
 use crate::fetch::FetchError;
 use crate::fhir::json::{Kind, Tape, Value};
-use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::reference::Reference;
 use crate::filter::{self, Attribution, Bases, FilterError};
 use crate::id::ExchangeId;
@@ -42,25 +41,39 @@ impl Gateway {
             return Ok(None);
         }
         let mut inquiry = Inquiry::of(question, answer, self.shared.bases())?;
-        let mut left = limits::EVIDENCE_LOOKUPS;
+        let (mut left, mut look_ups_made) = (limits::EVIDENCE_LOOKUPS, Vec::new());
         let comes_along = self.shared.provenance == ProvenanceFrom::Include && inquiry.comes_along;
-        let mut next = LookUp::provenance(question, &inquiry.records).filter(|_| !comes_along);
+        let mut next: Vec<LookUp> =
+            LookUp::provenance(question, &inquiry.records).filter(|_| !comes_along).into_iter().collect();
         loop {
-            let Some(look_up) = next.take().or_else(|| inquiry.next(question)) else { break };
+            if next.is_empty() {
+                next = inquiry.next(question);
+                next.truncate(if self.ehr.answers_together() { DIRECTORY.len() } else { 1 });
+            }
+            if next.is_empty() {
+                break;
+            }
             if left == 0 {
                 inquiry.is_whole = false;
                 break;
             }
             left -= 1;
-            match self.ehr.learn(&look_up, space, exchange).await {
-                Ok(found) => inquiry.add(&found)?,
-                // What the EHR does not show is not known; that it fails is another matter.
-                Err(FetchError::Status(400..=499) | FetchError::Hidden(_)) => inquiry.is_whole = false,
-                Err(error) => return Err(error.into()),
+            let learned = self.ehr.learn(&next, space, exchange).await?;
+            look_ups_made.extend(learned.asked);
+            let look_ups = std::mem::take(&mut next);
+            for (look_up, found) in look_ups.iter().zip(learned.found) {
+                inquiry.asked.extend(look_up.names().iter().cloned());
+                match found {
+                    Ok(found) => inquiry.add(&found)?,
+                    // What the EHR does not show is not known; that it fails is another matter.
+                    Err(FetchError::Status(400..=499) | FetchError::Hidden(_)) => inquiry.is_whole = false,
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         let registry = question.permit().registry().cloned();
-        Ok(Some(Arc::new(Attribution::new(inquiry.gathered.finish(), inquiry.is_whole, registry, now))))
+        let attribution = Attribution::new(inquiry.gathered.finish(), inquiry.is_whole, registry, now);
+        Ok(Some(Arc::new(attribution.sought(look_ups_made))))
     }
 }
 
@@ -73,8 +86,8 @@ struct Inquiry {
     named: Vec<Reference>,
     /// People and organisations that are there.
     here: HashSet<Reference>,
-    /// What of [`DIRECTORY`] was asked for.
-    asked: Vec<&'static str>,
+    /// People and organisations that were asked for.
+    asked: HashSet<Reference>,
     /// Whether nothing that is wanted was left out.
     is_whole: bool,
     /// Whether the EHR gives Provenance along with what it is searched for.
@@ -89,7 +102,7 @@ impl Inquiry {
             records: Vec::new(),
             named: Vec::new(),
             here: HashSet::new(),
-            asked: Vec::new(),
+            asked: HashSet::new(),
             is_whole: true,
             comes_along: false,
             ehr: bases.ehr.into(),
@@ -148,30 +161,27 @@ impl Inquiry {
         }
     }
 
-    /// The next type of the directory that something is wanted of, and was not asked for.
-    fn next(&mut self, question: &Question) -> Option<LookUp> {
+    /// The people and organisations that are wanted and were not asked for: one search for each type of them.
+    fn next(&mut self, question: &Question) -> Vec<LookUp> {
         let bases = [&*self.ehr];
         let wanted: Vec<Reference> =
             self.gathered.wanted().into_iter().filter_map(|name| Reference::parse(name, &bases)).collect();
-        let all = wanted.iter().chain(&self.named).filter(|name| !self.here.contains(name));
-        let all: Vec<&Reference> = all.collect();
+        let is_open = |name: &&Reference| !self.here.contains(*name) && !self.asked.contains(*name);
+        let all: Vec<&Reference> = wanted.iter().chain(&self.named).filter(is_open).collect();
+        let mut look_ups = Vec::new();
         for type_name in DIRECTORY {
-            if self.asked.contains(&type_name) {
-                continue;
-            }
-            let resource_type = ResourceType::parse(type_name).ok()?;
-            let mut ids: Vec<Id> =
-                all.iter().filter(|name| name.resource_type == resource_type).map(|name| name.id.clone()).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            self.is_whole &= ids.len() <= limits::EVIDENCE_COUNT as usize;
-            ids.truncate(limits::EVIDENCE_COUNT as usize);
-            if let Some(look_up) = LookUp::directory(question, resource_type, &ids) {
-                self.asked.push(type_name);
-                return Some(look_up);
-            }
+            let mut names: Vec<Reference> = all
+                .iter()
+                .filter(|name| name.resource_type.as_str() == type_name)
+                .map(|name| (*name).clone())
+                .collect();
+            names.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+            names.dedup();
+            self.is_whole &= names.len() <= limits::EVIDENCE_COUNT as usize;
+            names.truncate(limits::EVIDENCE_COUNT as usize);
+            look_ups.extend(LookUp::directory(question, names));
         }
-        None
+        look_ups
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Takes: what was asked, and the head it came with. Gives: one searchset of all that was answered. Guarantees: the EHR
 //! hears of no operation; a part is an exchange like any other, with its own decision, filter and record, which names the
-//! operation's; the answer is whole, or there is none. Refuses: a patient whom the client may not read, as the read is
+//! operation's, whose own record says of which patient it is and how much came together; the answer is whole, or there is none. Refuses: a patient whom the client may not read, as the read is
 //! refused; more than [`limits::EVERYTHING_PARTS`], [`limits::EVERYTHING_BYTES`] or [`limits::EVERYTHING_TIME`] hold.
 
 use std::future::Future;
@@ -149,6 +149,8 @@ impl Gateway {
                 Ok(()) => {
                     let own = pages::own_link(&plan.asked.canonical(), &self.shared);
                     let left_out: Vec<&str> = plan.left_out.iter().map(|one| one.as_str()).collect();
+                    let (received, released) = merging.counts();
+                    trail.merged(received, released, plan.asked.patient());
                     let merged = merging.close(&own, &left_out);
                     trail.log(200, None, &self.shared.metrics);
                     match self.record(room, trail.entry(200, None, Some(merged.as_bytes()))).await {

@@ -14,6 +14,7 @@ use crate::audit::{AuditError, Entry, Noted, Reservation};
 use crate::clock::Now;
 use crate::decide::{DecideError, Permit};
 use crate::fetch::{FetchError, Source};
+use crate::fhir::name::Id;
 use crate::filter::Tally;
 use crate::id::ExchangeId;
 use crate::identify::Client;
@@ -186,7 +187,7 @@ impl Trail {
         self.entry.upstream_request = Some(format!("{}{form}", prepared.target()));
     }
 
-    /// Notes where the EHR was asked to go on, behind what it was asked first.
+    /// Notes where the EHR was asked to go on, or for what a link leads to, behind what it was asked first.
     pub(super) fn followed(&mut self, targets: &[Box<str>]) {
         if let Some(asked) = &mut self.entry.upstream_request {
             targets.iter().for_each(|target| asked.extend([" ", target]));
@@ -209,6 +210,12 @@ impl Trail {
         self.entry.counts = Some(counts(tally));
         self.entry.patients = tally.patients.iter().map(ToString::to_string).collect();
         self.redacted = tally.redacted;
+    }
+
+    /// Notes what of an operation's parts is in its answer: so many resources of those that came, about this patient.
+    pub(super) fn merged(&mut self, received: u64, released: u64, patient: &Id) {
+        self.entry.counts = Some(Counts { received, released, ..Counts::default() });
+        self.entry.patients = if released > 0 { vec![patient.to_string()] } else { Vec::new() };
     }
 
     /// Notes a fault before it becomes an answer.
@@ -293,6 +300,7 @@ pub(super) fn counts(tally: &Tally) -> Counts {
             .iter()
             .map(|(verdict, count)| (verdict.as_str().to_owned(), u64::from(*count)))
             .collect(),
+        look_ups: tally.look_ups.iter().map(|(name, count)| (name.to_string(), u64::from(*count))).collect(),
         ignored: tally.ignored().into_iter().map(ToOwned::to_owned).collect(),
     }
 }

@@ -24,6 +24,7 @@ pub struct Merging {
     base: Box<str>,
     entries: Vec<u8>,
     seen: HashSet<Box<str>>,
+    received: u64,
 }
 
 /// Why a part cannot be merged.
@@ -57,7 +58,7 @@ impl From<Merged> for Bytes {
 impl Merging {
     /// Nothing yet; `base` is the gateway's base URL, without a slash at the end.
     pub fn new(base: &str) -> Self {
-        Self { base: base.into(), entries: Vec::new(), seen: HashSet::new() }
+        Self { base: base.into(), entries: Vec::new(), seen: HashSet::new(), received: 0 }
     }
 
     /// Takes in the answer to a read; `is_shown` says whether its resource is an entry.
@@ -70,6 +71,7 @@ impl Merging {
         let resource = tape.read(&body).map_err(|_| Unmerged::TooLarge)?.root();
         let member = |name: &str| resource.get(name).and_then(Value::text).unwrap_or_default();
         let url = format!("{}/{}/{}", self.base, member("resourceType"), member("id"));
+        self.received += u64::from(is_shown);
         if is_shown && self.seen.insert(url.as_str().into()) {
             let mut entry = b"{\"fullUrl\":".to_vec();
             write_string(&url, &mut entry);
@@ -91,6 +93,7 @@ impl Merging {
         let bundle = tape.read(&body).map_err(|_| Unmerged::TooLarge)?.root();
         for entry in bundle.get("entry").into_iter().flat_map(Value::items) {
             let url = entry.get("fullUrl").and_then(Value::text).unwrap_or_default();
+            self.received += 1;
             if self.seen.insert(url.as_ref().into()) {
                 self.add(entry.raw().as_bytes());
             }
@@ -102,6 +105,11 @@ impl Merging {
         };
         let below = next.strip_prefix(&*self.base).and_then(|rest| rest.strip_prefix('/'));
         below.map(|target| Some(target.into())).ok_or(Unmerged::Cut)
+    }
+
+    /// How many resources the parts gave, and how many of them are in the answer: each once.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.received, self.seen.len() as u64)
     }
 
     /// Closes the Bundle: `own` is its link, `left_out` the types whose searches were not permitted.

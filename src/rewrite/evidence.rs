@@ -1,7 +1,7 @@
 //! What the gateway itself asks the EHR, to learn who is responsible for the records of a page.
 //!
-//! Takes: a question whose permit asks that, and names out of an answer to it. Gives: [`LookUp`], one search by ids.
-//! Guarantees: composed from typed parts; what it finds is evidence and no answer, and leaves only where the client asked for
+//! Takes: a question whose permit asks that, and names out of an answer to it. Gives: [`LookUp`], one search by ids, and
+//! [`Together`], several of them in one request. Guarantees: composed from typed parts; what it finds is evidence and no answer, and leaves only where the client asked for
 //! it as well. Refuses: to look up anything for a question that does not ask who is responsible.
 
 use std::time::Duration;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Prepared, Question};
-use crate::fhir::name::{Id, ResourceType};
+use crate::fhir::json::write_string;
+use crate::fhir::name::ResourceType;
 use crate::fhir::reference::Reference;
 use crate::limits;
 use crate::understand::{Interaction, encode_pair};
@@ -41,22 +42,55 @@ impl ProvenanceFrom {
 /// A search of the gateway's own. Made here only.
 #[derive(Debug)]
 pub struct LookUp {
+    resource_type: ResourceType,
+    names: Vec<Reference>,
+    query: Box<str>,
     target: Box<str>,
     form: Option<Bytes>,
     keep: Duration,
+}
+
+/// Searches of the gateway's own that the EHR is asked in one request: a Bundle of type `batch` (R4 http, 3.1.0.11), of
+/// which every entry is a GET. Made here only.
+#[derive(Debug)]
+pub struct Together(Bytes);
+
+impl Together {
+    /// These searches, in order; `None` where there are fewer than two.
+    pub fn of(look_ups: &[&LookUp]) -> Option<Self> {
+        if look_ups.len() < 2 {
+            return None;
+        }
+        let mut body = br#"{"resourceType":"Bundle","type":"batch","entry":["#.to_vec();
+        for (place, look_up) in look_ups.iter().enumerate() {
+            body.extend_from_slice(if place == 0 { b"" } else { b"," });
+            body.extend_from_slice(br#"{"request":{"method":"GET","url":"#);
+            write_string(&format!("{}?{}", look_up.resource_type, look_up.query), &mut body);
+            body.extend_from_slice(b"}}");
+        }
+        body.extend_from_slice(b"]}");
+        Some(Self(body.into()))
+    }
+
+    /// The Bundle, as JSON.
+    pub fn body(&self) -> &Bytes {
+        &self.0
+    }
 }
 
 impl LookUp {
     /// The Provenance of these records; `None` where there are none.
     pub fn provenance(question: &Question, records: &[Reference]) -> Option<Self> {
         let names: Vec<String> = records.iter().map(ToString::to_string).collect();
-        Self::by(question, "Provenance", ("target", &names), &[], question.permit().obligations().cache())
+        let provenance = ResourceType::parse("Provenance").ok()?;
+        Self::by(question, provenance, ("target", &names), &[], question.permit().obligations().cache())
     }
 
-    /// People, roles or organisations; roles bring the practitioner and the organisation that they are of. Directories change
-    /// seldom and hold nothing about patients, so that they are kept for [`limits::DIRECTORY_LIFE`]. `None` where there are none,
-    /// or the type is none of a directory.
-    pub fn directory(question: &Question, resource_type: ResourceType, ids: &[Id]) -> Option<Self> {
+    /// People, roles or organisations, all of one type; roles bring the practitioner and the organisation that they are of.
+    /// Directories change seldom and hold nothing about patients, so that they are kept for [`limits::DIRECTORY_LIFE`]. `None`
+    /// where there are none, or the type is none of a directory.
+    pub fn directory(question: &Question, names: Vec<Reference>) -> Option<Self> {
+        let resource_type = names.first()?.resource_type;
         let along: &[(&str, &str)] = match resource_type.as_str() {
             "PractitionerRole" => {
                 &[("_include", "PractitionerRole:practitioner"), ("_include", "PractitionerRole:organization")]
@@ -64,13 +98,15 @@ impl LookUp {
             "Practitioner" | "Organization" => &[],
             _ => return None,
         };
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        Self::by(question, resource_type.as_str(), ("_id", &ids), along, limits::DIRECTORY_LIFE)
+        let of_type = names.iter().filter(|name| name.resource_type == resource_type);
+        let ids: Vec<String> = of_type.map(|name| name.id.to_string()).collect();
+        let look_up = Self::by(question, resource_type, ("_id", &ids), along, limits::DIRECTORY_LIFE);
+        look_up.map(|look_up| Self { names, ..look_up })
     }
 
     fn by(
         question: &Question,
-        type_name: &str,
+        resource_type: ResourceType,
         (parameter, names): (&str, &[String]),
         along: &[(&str, &str)],
         keep: Duration,
@@ -82,8 +118,18 @@ impl LookUp {
         encode_pair(parameter, &names.join(","), &mut query);
         along.iter().for_each(|(name, value)| encode_pair(name, value, &mut query));
         encode_pair("_count", &limits::EVIDENCE_COUNT.to_string(), &mut query);
-        let (target, form) = sendable(type_name, query);
-        Some(Self { target, form, keep })
+        let (target, form) = sendable(resource_type.as_str(), query.clone());
+        Some(Self { resource_type, names: Vec::new(), query: query.into(), target, form, keep })
+    }
+
+    /// The people, roles or organisations that it looks for.
+    pub fn names(&self) -> &[Reference] {
+        &self.names
+    }
+
+    /// What it searches for.
+    pub fn resource_type(&self) -> ResourceType {
+        self.resource_type
     }
 
     /// Path and query below the EHR's base.

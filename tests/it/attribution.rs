@@ -175,31 +175,88 @@ fn provenance_leaves_only_if_it_was_asked_for_and_names_nothing_withheld() {
     assert_eq!(asked.searchset().included(), ["Provenance/of-one"]);
 }
 
+/// A hundred records with Provenance by thirty practitioners for one organisation; every other record names its author itself
+/// as well, by a role in another.
+fn with_a_hundred_records(ehr: &Ehr) {
+    let mut resources = vec![organization("author-clinic", "1245319599"), organization("author-group", "1003000126")];
+    for number in 0..100 {
+        let (doctor, role) = (format!("author-{:02}", number % 30), format!("role-{:02}", number % 30));
+        let own = if number % 2 == 0 {
+            json!({})
+        } else {
+            json!({"recorder": {"reference": format!("PractitionerRole/{role}")}})
+        };
+        resources.push(practitioner(&doctor, &npi(number % 30)));
+        resources.push(json!({"resourceType": "PractitionerRole", "id": role,
+            "practitioner": {"reference": format!("Practitioner/{doctor}")},
+            "organization": {"reference": "Organization/author-group"}}));
+        resources.push(condition(&format!("many-{number:03}"), &own));
+        let targets = [&*format!("Condition/many-{number:03}")];
+        resources.push(provenance(&format!("many-{number:03}"), &targets, &format!("Practitioner/{doctor}")));
+    }
+    put(ehr, &resources);
+}
+
+/// The requests that a page of a hundred records took, and a second one of them.
+fn requests_for_a_hundred(how: &str, behaviour: Behaviour) -> [Vec<String>; 2] {
+    let ehr = clinic();
+    with_a_hundred_records(&ehr);
+    ehr.behave(behaviour);
+    let gateway = gateway().provenance_by(how).with_policy(by_purpose("")).in_front_of(&ehr);
+    let payer = gateway.payer("lanternfield");
+    let mut before = ehr.requests().len();
+    [(); 2].map(|()| {
+        let answer = payer.get(&format!("{SEARCH}&_count=100"));
+        assert_eq!(answer.searchset().matches().len(), 100, "{how}");
+        let asked = ehr
+            .requests()
+            .iter()
+            .skip(before)
+            .map(|request| format!("{} {}", request.method, request.target))
+            .collect();
+        before = ehr.requests().len();
+        asked
+    })
+}
+
 #[test]
-fn a_page_of_a_hundred_records_takes_three_or_four_requests_and_none_once_they_are_kept() {
-    for how in ["include", "search"] {
-        let ehr = clinic();
-        let mut resources = vec![organization("author-clinic", "1245319599")];
-        for number in 0..100 {
-            let npi = npi(number % 30);
-            let doctor = format!("author-{:02}", number % 30);
-            resources.push(practitioner(&doctor, &npi));
-            resources.push(condition(&format!("many-{number:03}"), &json!({})));
-            let targets = [&*format!("Condition/many-{number:03}")];
-            resources.push(provenance(&format!("many-{number:03}"), &targets, &format!("Practitioner/{doctor}")));
-        }
-        put(&ehr, &resources);
-        let policy = by_purpose("");
-        let gateway = gateway().provenance_by(how).with_policy(policy).in_front_of(&ehr);
-        let payer = gateway.payer("lanternfield");
-        let asked = || ehr.requests().iter().map(|request| request.target.clone()).collect::<Vec<_>>();
-        let cold = payer.get(&format!("{SEARCH}&_count=100"));
-        assert_eq!(cold.searchset().matches().len(), 100);
-        let requests = asked();
-        assert!(requests.len() <= if how == "include" { 3 } else { 4 }, "{requests:?}");
-        let warm = payer.get(&format!("{SEARCH}&_count=100"));
-        assert_eq!(warm.searchset().matches().len(), 100);
-        assert_eq!(asked(), requests);
+fn a_page_of_a_hundred_records_takes_at_most_three_requests_and_none_once_they_are_kept() {
+    for (how, most) in [("include", 2), ("search", 3)] {
+        let [cold, warm] = requests_for_a_hundred(how, Behaviour::faithful());
+        assert_eq!(cold.len(), most, "{cold:?}");
+        assert_eq!(cold.last().map(String::as_str), Some("POST /fhir"));
+        assert_eq!(warm, [""; 0]);
+    }
+}
+
+#[test]
+fn an_ehr_that_gives_nothing_along_or_answers_no_batch_is_asked_a_few_times_more() {
+    const MOST: usize = 1 + limits::EVIDENCE_LOOKUPS;
+    for (how, behaviour, number) in [
+        // The page, Provenance, the directory, and what roles lead to that nothing else named.
+        ("include", Behaviour::faithful().ignores_includes(), 4),
+        ("search", Behaviour::faithful().ignores_includes(), 4),
+        // The page, Provenance where it does not come along, the batch that is refused, and each type of the directory.
+        ("include", Behaviour::faithful().refuses_batches(), MOST - 1),
+        ("search", Behaviour::faithful().refuses_batches(), MOST),
+    ] {
+        let [cold, warm] = requests_for_a_hundred(how, behaviour);
+        assert_eq!(cold.len(), number, "{how} {cold:?}");
+        assert_eq!(warm, [""; 0]);
+    }
+}
+
+#[test]
+fn a_refused_batch_is_not_tried_again() {
+    let ehr = clinic();
+    with_a_hundred_records(&ehr);
+    ehr.behave(Behaviour::faithful().refuses_batches());
+    let gateway = gateway().with_policy(by_purpose("")).with("[cache]\nbytes = 0\n").in_front_of(&ehr);
+    let payer = gateway.payer("lanternfield");
+    let batches = || ehr.requests().iter().filter(|request| request.target == "/fhir").count();
+    for _ in 0..2 {
+        assert_eq!(payer.get(&format!("{SEARCH}&_count=10")).searchset().matches().len(), 10);
+        assert_eq!(batches(), 1);
     }
 }
 

@@ -34,6 +34,7 @@ fn full(text: &str, members: usize) -> Entry {
             withheld: list().into_iter().map(|reason| (reason, u64::MAX)).collect(),
             redacted: u64::MAX,
             authorship: list().into_iter().map(|verdict| (verdict, u64::MAX)).collect(),
+            look_ups: list().into_iter().map(|name| (name, u64::MAX)).collect(),
             ignored: list(),
         }),
         patients: list(),

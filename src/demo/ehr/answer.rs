@@ -71,11 +71,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn ok(body: Vec<u8>) -> Self {
+    pub(super) fn ok(body: Vec<u8>) -> Self {
         Self { status: StatusCode::OK, headers: Vec::new(), body }
     }
 
-    fn refused(status: StatusCode, code: &str, diagnostics: &str) -> Self {
+    pub(super) fn refused(status: StatusCode, code: &str, diagnostics: &str) -> Self {
         Self { status, headers: Vec::new(), body: outcome(code, diagnostics) }
     }
 }
@@ -155,10 +155,16 @@ fn search(
             Searchset { base: &base, own: &own, next: foreign, total: Some(matches.len()), matches, included: &[] };
         return Answer::ok(all.write());
     }
-    let query = match Query::read(resource_type, &asked.pairs(), &base, asked.is_strict()) {
+    let mut query = match Query::read(resource_type, &asked.pairs(), &base, asked.is_strict()) {
         Ok(query) => query,
         Err(diagnostics) => return Answer::refused(StatusCode::BAD_REQUEST, "processing", &diagnostics),
     };
+    if behaviour.ignores_includes {
+        query.includes.clear();
+        let kept =
+            query.honoured.split('&').filter(|pair| !pair.starts_with("_include") && !pair.starts_with("_revinclude"));
+        query.honoured = kept.collect::<Vec<_>>().join("&");
+    }
     let mark = if query.honoured.is_empty() { "" } else { "?" };
     let own = format!("{base}/{resource_type}{mark}{}", query.honoured);
     let matches = search::matches(records, &query, &base);

@@ -18,6 +18,8 @@ pub struct Behaviour {
     pub(super) drip: Option<(usize, Duration)>,
     pub(super) delay: Option<Duration>,
     pub(super) closes_on_reuse: bool,
+    pub(super) refuses_batches: bool,
+    pub(super) ignores_includes: bool,
 }
 
 /// Where an answer comes from.
@@ -124,6 +126,18 @@ impl Behaviour {
     /// Serves one request of each connection and closes it, unanswered, when a second one comes.
     pub fn closes_on_reuse(mut self) -> Self {
         self.closes_on_reuse = true;
+        self
+    }
+
+    /// Knows no batch: there is nothing at its base URL that could be posted to.
+    pub fn refuses_batches(mut self) -> Self {
+        self.refuses_batches = true;
+        self
+    }
+
+    /// Gives nothing along with what a search finds.
+    pub fn ignores_includes(mut self) -> Self {
+        self.ignores_includes = true;
         self
     }
 
