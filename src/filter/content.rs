@@ -3,7 +3,9 @@
 //! Takes: a document and a Binary, as the EHR sent them, and the question that a content link asked. Gives: [`Attached`], the
 //! bytes themselves. Guarantees: the document was judged as a read of it is, and still leads to this Binary, which was judged
 //! as well. Refuses: a Binary that is somebody else's by its own words, labelled, or of another media type than the document
-//! says.
+//! says; and where the decision asks who is responsible for the document, content by which another verdict is due: it has
+//! another hash or size than is stated, or is a C-CDA document whose header cannot be read or names another author. Content is
+//! looked into here, where it is at hand, and never fetched to judge a page of documents.
 
 use std::sync::Arc;
 
@@ -65,23 +67,40 @@ pub fn offers(
     Ok((offered, tally))
 }
 
-/// Judges the Binary that a content link leads to.
-pub fn content(binary: &[u8], question: &Question, bases: Bases<'_>) -> Result<(Option<Attached>, Tally), FilterError> {
-    let (content, document) = sought(question)?;
-    let mut tape = Tape::new();
-    let resource = tape.read(binary)?.root();
-    let judge = Judge::new(question, bases, None);
+/// Judges the Binary that a content link leads to, and by it once more who is responsible for the document, which
+/// [`offers`] it.
+pub fn content(
+    binary: &[u8],
+    document: &[u8],
+    question: &Question,
+    bases: Bases<'_>,
+    attribution: Option<&Attribution>,
+) -> Result<(Option<Attached>, Tally), FilterError> {
+    let (content, id) = sought(question)?;
+    let (mut tape, mut beside) = (Tape::new(), Tape::new());
+    let (resource, document) = (tape.read(binary)?.root(), beside.read(document)?.root());
+    let mut judge = Judge::new(question, bases, None);
     let identity = judge.identity(resource).ok_or(FilterError::Mismatch)?;
     if identity.resource_type.as_str() != "Binary" || identity.id != *content.binary() {
         return Err(FilterError::Mismatch);
     }
     let mut tally = Tally { received: 1, ..Tally::default() };
-    match attached(&judge, &identity, resource, content, document) {
+    let attached = attached(&judge, &identity, resource, content, id).and_then(|attached| {
+        let known = attribution.map(|known| known.with_content(&identity, attached.bytes.as_bytes()));
+        judge.attribute(known.map(Arc::new));
+        let resource_type = question.interaction().resource_type();
+        judge.check_answered(resource_type, document)?;
+        Ok(attached)
+    });
+    match attached {
         Ok(attached) => {
             tally.release(&[]);
             Ok((Some(attached), tally))
         }
         Err(reason) => {
+            if reason == Withheld::Authorship {
+                tally.judge(judge.authorship(question.interaction().resource_type(), document));
+            }
             tally.withhold(reason);
             Ok((None, tally))
         }

@@ -92,6 +92,12 @@ impl<'q> Judge<'q> {
         Some(known.map_or(authorship::Verdict::Unknown, |known| known.verdict(resource)))
     }
 
+    /// Whether somebody answers for a resource, where the decision asks for that.
+    pub(super) fn check_answered(&self, resource_type: ResourceType, resource: Value<'_>) -> Result<(), Withheld> {
+        let rule = self.question.rule(resource_type).ok_or(Withheld::Type)?;
+        self.check_authorship(rule, resource_type, resource).map(drop)
+    }
+
     fn check_authorship(
         &self,
         rule: &TypeRule,

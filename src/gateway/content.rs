@@ -86,7 +86,7 @@ impl Gateway {
     ) -> Result<Judged, Fault> {
         let bases = self.shared.bases();
         let attribution = self.attribution(&question, &document, &noted, trail.exchange(), trail.now()).await?;
-        let (offered, mut tally) = filter::offers(&document, &question, bases, attribution)?;
+        let (offered, mut tally) = filter::offers(&document, &question, bases, attribution.clone())?;
         trail.filtered(&tally);
         measure::resources(&self.shared.metrics, &tally);
         if !offered {
@@ -97,7 +97,7 @@ impl Gateway {
         }
         let decision = question.permit().decision();
         let prepared = rewrite::content(question).map_err(|error| Fault::Rewrite { error, decision })?;
-        trail.prepared(&prepared);
+        trail.followed(&[prepared.target().into()]);
         let fetched = self.ehr.fetch(prepared, None, noted, trail.exchange()).await?;
         trail.fetched(fetched.from());
         let (question, content, keeping) = fetched.into_parts();
@@ -109,7 +109,7 @@ impl Gateway {
             }
             Content::Streamed(..) => return Err(FetchError::TooLarge.into()),
         };
-        let (attached, own) = filter::content(&bytes, &question, bases)?;
+        let (attached, own) = filter::content(&bytes, &document, &question, bases, attribution.as_deref())?;
         measure::resources(&self.shared.metrics, &own);
         tally.add(&own);
         trail.filtered(&tally);

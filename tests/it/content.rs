@@ -61,7 +61,7 @@ fn a_released_document_leads_to_its_content() {
         let log = gateway.log();
         let record = log.exchange(answer.header("x-request-id"));
         assert_eq!(record.request.as_deref(), Some(&*format!("DocumentReference/{document}/_content/note")));
-        assert_eq!(record.upstream_request.as_deref(), Some("/Binary/note"));
+        assert_eq!(record.upstream_request.as_deref(), Some(&*format!("/DocumentReference/{document} /Binary/note")));
         assert_eq!(record.patients, ["maren"]);
         let counts = record.counts.as_ref().unwrap();
         assert_eq!((counts.received, counts.released), (2, 1));
