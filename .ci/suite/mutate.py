@@ -210,6 +210,7 @@ MUTATIONS = [
     ("whose content, by a type that is another", CONTENT,
      "context.get(\"identifier\").is_none() && ⟦context.get(\"type\").is_none_or(names_it)⟧;", "true"),
     ("content of another media type", CONTENT, "if ⟦!agrees || !is_media(&stated)⟧ {", "!is_media(&stated)"),
+    ("content that contradicts its document", CONTENT, "⟦judge.check_answered(resource_type, document)?⟧;", "()"),
     # bundle.rs: what is said of the whole?
     ("a bundle that is no searchset", ENVELOPE, "\"type\" if ⟦!is(\"searchset\")⟧ =>", "false"),
     ("links to elsewhere", ENVELOPE, ".filter(|rest| ⟦rest.starts_with(['/', '?']) && !rest.contains('#') && !leaves_base(rest)⟧);", "true"),
@@ -404,6 +405,7 @@ CAUGHT_BY = {
     "whose content": "Y-71",
     "whose content, by a type that is another": "Y-72",
     "content of another media type": "Y-73",
+    "content that contradicts its document": "W-02",
     "a bundle that is no searchset": "Y-61",
     "links to elsewhere": "Y-62",
     "links that leave the base by dots": "Y-63",
