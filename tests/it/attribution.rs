@@ -1,7 +1,9 @@
 //! Who is responsible for a record is found out, judged by policy, and said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use portcullis::cli::token::Wish;
 use portcullis::demo::ehr::{Behaviour, Ehr};
 use portcullis::limits;
@@ -14,6 +16,10 @@ const DOCTOR: &str = "Practitioner/author-doctor";
 
 /// Payment takes what a source answers for, treatment everything.
 fn by_purpose(includes: &str) -> Policy {
+    accepting("Condition", includes)
+}
+
+fn accepting(attributed: &str, includes: &str) -> Policy {
     policy(&format!(
         r#"
 default decision := {{"allow": false, "reasons": [{{"code": "never", "text": "Never.", "basis": "none"}}]}}
@@ -24,7 +30,7 @@ decision := {{
 	"patients": input.request.patients,
 	"types": {{
 		"*": {{"elements": ["*"]}},
-		"Condition": {{"elements": ["*"], "authorship": accepted}},
+		"{attributed}": {{"elements": ["*"], "authorship": accepted}},
 	}},
 	"withhold_labels": [],
 	"includes": [{includes}],
@@ -355,6 +361,122 @@ fn evidence_in_part_is_none_and_a_page_that_cannot_be_held_is_no_answer() {
     let lengthy = |number: u8| condition(&format!("authored-at-length-{number}"), &json!({"note": note}));
     put(&ehr, &[lengthy(1), lengthy(2), lengthy(3)]);
     assert_eq!(payer.get(SEARCH).refusal().status, 502);
+}
+
+/// A C-CDA document by the author of this NPI, kept by the clinic.
+fn ccda(npi: &str) -> String {
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<ClinicalDocument xmlns="urn:hl7-org:v3">
+  <id root="2.16.840.1.113883.19" extension="ccda-1"/>
+  <author><assignedAuthor><id root="2.16.840.1.113883.4.6" extension="{npi}"/></assignedAuthor></author>
+  <custodian><assignedCustodian><representedCustodianOrganization>
+    <id root="2.16.840.1.113883.4.6" extension="1245319599"/></representedCustodianOrganization></assignedCustodian></custodian>
+  <legalAuthenticator><assignedEntity><id root="2.16.840.1.113883.4.6" extension="{npi}"/></assignedEntity></legalAuthenticator>
+  <component><structuredBody/></component>
+</ClinicalDocument>"#
+    )
+}
+
+/// Attachments of documents by the doctor: what they say of themselves, what they hold, and whether that agrees.
+fn attachments() -> Vec<(&'static str, Json, String, bool)> {
+    let good = ccda("1234567893");
+    vec![
+        ("agrees", json!({"size": good.len()}), good.clone(), true),
+        ("silent", json!({}), good.clone(), true),
+        ("short", json!({"size": good.len() - 1}), good.clone(), false),
+        ("changed", json!({"hash": "qvTGHdzF6KLavt4PO0gs2a6pQ00="}), good.clone(), false),
+        ("of-another", json!({}), ccda("1003000126"), false),
+        ("cut", json!({}), good.trim_end_matches("</ClinicalDocument>").to_owned(), false),
+        ("entity", json!({}), format!("<!DOCTYPE a [<!ENTITY b \"c\">]>{}", good.split_once("?>").unwrap().1), false),
+    ]
+}
+
+fn document(id: &str, attachment: Json) -> Json {
+    json!({"resourceType": "DocumentReference", "id": id, "status": "current", "subject": {"reference": "Patient/maren"},
+        "author": [{"reference": DOCTOR}], "content": [{"attachment": attachment}]})
+}
+
+#[test]
+fn attachments_that_are_at_hand_are_looked_into_and_none_is_fetched_for_a_page() {
+    let ehr = clinic();
+    with_records(&ehr);
+    let mut expected = BTreeSet::new();
+    for (id, more, text, agrees) in attachments() {
+        for inline in [true, false] {
+            let mut attachment = more.clone();
+            attachment["contentType"] = json!("text/xml");
+            if inline {
+                attachment["data"] = json!(STANDARD.encode(&text));
+            } else {
+                attachment["url"] = json!(format!("Binary/{id}"));
+            }
+            let id = if inline { format!("inline-{id}") } else { format!("linked-{id}") };
+            put(&ehr, &[document(&id, attachment)]);
+            if agrees || !inline {
+                expected.insert(format!("DocumentReference/{id}"));
+            }
+        }
+        put(
+            &ehr,
+            &[json!({"resourceType": "Binary", "id": id, "contentType": "text/xml", "data": STANDARD.encode(&text)})],
+        );
+    }
+    let mut gateway = gateway().with_policy(accepting("DocumentReference", "")).in_front_of(&ehr);
+    let payer = gateway.payer("lanternfield");
+    let found = payer.get("/DocumentReference?patient=maren&author=Practitioner/author-doctor");
+    assert_eq!(found.searchset().names(), expected);
+    assert!(ehr.requests().iter().all(|request| !request.target.contains("Binary")), "no request for each document");
+    let doctor = gateway.payer_who(Wish { purpose: Some("TREAT".into()), ..Wish::of("lanternfield") });
+    let mut withheld = Vec::new();
+    for (id, _, text, agrees) in attachments() {
+        for asker in [&payer, &doctor] {
+            let answer = asker.get(&format!("/DocumentReference/linked-{id}"));
+            let url = answer.json()["content"][0]["attachment"]["url"].as_str().unwrap().to_owned();
+            let link = &url[url.find("/_content/").unwrap()..];
+            let content = asker.ask("GET", link).without("accept").header("accept", "text/xml").send();
+            let leaves = agrees || std::ptr::eq(asker, &doctor);
+            assert_eq!(content.status(), if leaves { 200 } else { 404 }, "{id}");
+            assert_eq!(content.text() == text, leaves, "{id}");
+            if !leaves {
+                withheld.push(content.header("x-request-id").to_owned());
+            }
+        }
+    }
+    let log = gateway.stop();
+    for id in withheld {
+        let entry = log.exchange(&id);
+        assert_eq!(entry.counts.as_ref().unwrap().withheld, [("authorship", 1)].map(named).into());
+        let asked = entry.upstream_request.as_deref().unwrap();
+        assert!(asked.starts_with("/DocumentReference/linked-") && asked.contains(" /Binary/"), "{asked}");
+    }
+    let counts = log.exchange(found.header("x-request-id")).counts.clone().unwrap();
+    assert_eq!(counts.look_ups, [("Practitioner", 1)].map(named).into());
+}
+
+#[test]
+fn what_was_looked_up_for_an_answer_is_on_record() {
+    for (how, provenance) in [("include", None), ("search", Some(("Provenance", 1)))] {
+        let ehr = clinic();
+        with_a_hundred_records(&ehr);
+        let mut gateway = gateway().provenance_by(how).with_policy(by_purpose("")).in_front_of(&ehr);
+        let payer = gateway.payer("lanternfield");
+        let [cold, warm] = [(); 2].map(|()| {
+            let answer = payer.get(&format!("{SEARCH}&_count=100"));
+            assert_eq!(answer.status(), 200);
+            answer.header("x-request-id").to_owned()
+        });
+        let log = gateway.stop();
+        let looked_up = |id: &str| {
+            let closing = log.closing(id).and_then(|entry| entry.counts.clone());
+            closing.or_else(|| log.exchange(id).counts.clone()).unwrap().look_ups
+        };
+        let mut expected: BTreeMap<String, u64> =
+            [("Organization", 1), ("Practitioner", 1), ("PractitionerRole", 1)].map(named).into();
+        expected.extend(provenance.map(named));
+        assert_eq!(looked_up(&cold), expected);
+        assert_eq!(looked_up(&warm), BTreeMap::new());
+    }
 }
 
 const REGISTRY: &str = r#"

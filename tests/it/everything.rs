@@ -62,6 +62,9 @@ fn it_is_what_the_searches_of_each_type_find() {
     assert_eq!(whole.interaction.as_deref(), Some("operation"));
     assert_eq!(whole.request.as_deref(), Some("Patient/maren/$everything"));
     assert!(whole.digest.is_some() && whole.batch.is_none());
+    assert_eq!(whole.patients, ["maren"], "`audit show --patient` finds it");
+    let counts = whole.counts.as_ref().unwrap();
+    assert_eq!((counts.received, counts.released), (names.len() as u64, names.len() as u64));
     let parts: Vec<_> = log.exchanges().into_iter().filter(|entry| entry.batch == whole.exchange).collect();
     let types: Vec<&str> = parts.iter().filter_map(|entry| entry.resource_type.as_deref()).collect();
     assert_eq!(types, ["Patient", "Condition", "Coverage", "Encounter", "Observation"]);
