@@ -57,6 +57,7 @@ mod signed;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod verifier;
 
 pub use document::DocumentError;
 pub use elements::{Elements, Says, is_attributable};
@@ -68,3 +69,4 @@ pub use record::Record;
 pub use registry::{Registry, Trust};
 pub use release::{Release, default_release};
 pub use signature::{Outcome, Signer, State};
+pub use verifier::Verifier;

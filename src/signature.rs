@@ -26,12 +26,13 @@ mod verify;
 mod who;
 
 pub use canonical::{Canonical, CanonicalError, Omitted, SIGNATURE_EXTENSION, canonical};
+pub use carrier::has_own_signature;
 pub use certificate::{Certificate, CertificateError};
 pub use chain::{Trust, TrustError};
 pub use finding::{Finding, Outcome, Verdict, Weight};
 pub use role::Role;
 pub use sign::{SignError, Signer, SignerError, sign};
-pub use verify::{Examined, Report, Rules, SignerNote, verify};
+pub use verify::{Examined, Report, Rules, SignerNote, examine_apart, examine_within, verify};
 pub use who::{Identities, NPI, NameKind, SubjectName, TAX_ID};
 
 /// An edition of the CDex guide, where they differ about signatures.

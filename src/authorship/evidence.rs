@@ -4,6 +4,8 @@
 //! Provenance is read and resolved once, however many records it is about. Guarantees: nothing of it borrows from what was
 //! added, so that it may be kept; what cannot be read is kept as a fact about its targets. Refuses: nothing.
 
+use aws_lc_rs::digest;
+
 use super::document::Content;
 use super::names::{Index, Name, own};
 use super::party::{Class, Link, Party};
@@ -54,7 +56,10 @@ pub(super) struct Told {
     pub(super) sources: Vec<Source>,
     pub(super) occurred: Option<Span>,
     pub(super) recorded: jiff::Timestamp,
-    pub(super) is_signed: bool,
+    /// The text of its `signature`.
+    pub(super) signature: Option<Box<str>>,
+    /// How many `target`s it states.
+    pub(super) targets: usize,
 }
 
 /// What the target of a Provenance was made of.
@@ -127,7 +132,8 @@ impl Gathered {
         self.note(url, |held| held.content = content);
     }
 
-    /// Adds what became of a signature on the resource of this literal reference: a record, or the Provenance of one.
+    /// Adds what became of a signature on the resource of this literal reference: a record, or the Provenance of one. Whoever
+    /// checked it answers for there being no other record of that name; [`super::Verifier`] needs nobody to.
     pub fn add_signature(&mut self, reference: &str, outcome: Outcome) {
         self.note(reference, |held| held.signatures.push(outcome));
     }
@@ -193,12 +199,12 @@ impl Gathered {
                 }
                 Source { what: source.what, agents }
             };
-            let Provenance { occurred, recorded, is_signed, .. } = provenance;
+            let Provenance { occurred, recorded, signature, targets, .. } = provenance;
             let sources = provenance.sources.iter().map(source).collect();
-            Told { name, authors, transmitters, sources, occurred, recorded, is_signed }
+            Told { name, authors, transmitters, sources, occurred, recorded, signature, targets }
         };
         let told = std::mem::take(&mut self.provenances).into_iter().map(told).collect();
-        Evidence { index: self.index, held: self.held, told }
+        Evidence { index: self.index, held: self.held, told, checked: Vec::new() }
     }
 
     fn add_provenance(&mut self, name: Option<Name>, resource: Value<'_>) {
@@ -235,6 +241,30 @@ pub struct Evidence {
     pub(super) index: Index,
     pub(super) held: Vec<Held>,
     pub(super) told: Vec<Told>,
+    /// What became of signatures, each with the text that it was held against.
+    pub(super) checked: Vec<Checked>,
+}
+
+/// A signature that was verified here.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub(super) of: TextDigest,
+    /// The place of the Provenance that carries it; `None` where it is the record's own, or that of the answer it came in.
+    pub(super) told: Option<usize>,
+    pub(super) outcome: Outcome,
+}
+
+/// SHA-256 of the text of a record: two records that go by one name are told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TextDigest([u8; 32]);
+
+impl TextDigest {
+    pub(super) fn of(record: &Record<'_>) -> Self {
+        let mut digest = [0; 32];
+        let full = digest::digest(&digest::SHA256, record.resource.raw().as_bytes());
+        digest.iter_mut().zip(full.as_ref()).for_each(|(to, from)| *to = *from);
+        Self(digest)
+    }
 }
 
 impl Evidence {

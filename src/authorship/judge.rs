@@ -43,10 +43,14 @@ pub fn judge(record: &Record<'_>, evidence: &Evidence, trust: &Trust<'_>, now: N
 
 /// The sources whose rules a record is held to: whose trust anchors its signatures must lead to.
 pub fn sources<'r>(record: &Record<'_>, evidence: &Evidence, trust: &Trust<'r>, now: Now) -> Vec<&'r Source> {
+    places(record, evidence, trust, now).into_iter().filter_map(|place| trust.registry?.get(place)).collect()
+}
+
+/// Their places in the registry.
+pub(super) fn places(record: &Record<'_>, evidence: &Evidence, trust: &Trust<'_>, now: Now) -> Vec<usize> {
     let mut case = Case::new(record, evidence, trust, now);
     let seen = look(&mut case);
-    let origin = case.origin(&seen);
-    origin.sources.iter().filter_map(|place| trust.registry?.get(*place)).collect()
+    case.origin(&seen).sources
 }
 
 /// A record on trial.

@@ -70,7 +70,10 @@ pub(super) struct Provenance {
     pub(super) sources: Vec<Source>,
     pub(super) occurred: Option<Span>,
     pub(super) recorded: Timestamp,
-    pub(super) is_signed: bool,
+    /// The text of `signature`, if there is one.
+    pub(super) signature: Option<Box<str>>,
+    /// How many `target`s there are.
+    pub(super) targets: usize,
 }
 
 /// The targets that can be read, each once, and whether that was all of them.
@@ -116,8 +119,10 @@ impl Provenance {
                 sources.push(Source { what, agents: agents(entity.get("agent"), resource, names)? });
             }
         }
-        let is_signed = resource.get("signature").is_some_and(|signature| !signature.is_empty());
-        Ok(Self { agents: actors, sources, occurred, recorded, is_signed })
+        let signature = resource.get("signature").filter(|signature| !signature.is_empty());
+        let signature = signature.map(|signature| signature.raw().into());
+        let targets = resource.get("target").into_iter().flat_map(Value::each).count();
+        Ok(Self { agents: actors, sources, occurred, recorded, signature, targets })
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::clock::Now;
 use crate::config::{Source, Sources, UpstreamKind};
 use crate::fhir::identifier::Identifier;
+use crate::signature::{self, Rules};
 
 /// Sources by what they are called.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Registry {
     by_meta_source: HashMap<String, usize>,
     /// Who passes on or assembles what is others'.
     exchanges: HashSet<Identifier>,
+    /// What the signatures of each source are held to; `None` where it has no anchors.
+    rules: Vec<Option<Rules>>,
 }
 
 impl Registry {
@@ -34,7 +37,10 @@ impl Registry {
         let upstream = sources.upstream.identifiers.iter().filter(|_| is_exchange);
         let exchanges = speakers.chain(upstream).filter(|identifier| !by_identifier.contains_key(*identifier));
         let exchanges = exchanges.cloned().collect();
-        Self { sources, by_identifier, by_meta_source, exchanges }
+        // Anchors that cannot be used are found where the registry is loaded; here they would verify nothing.
+        let rules = |source: &Source| signature::Trust::new(source.anchors.as_ref()?.pem()).ok().map(Rules::new);
+        let rules = sources.sources.iter().map(rules).collect();
+        Self { sources, by_identifier, by_meta_source, exchanges, rules }
     }
 
     /// What it was made of.
@@ -54,6 +60,16 @@ impl Registry {
 
     pub(super) fn get(&self, place: usize) -> Option<&Source> {
         self.sources.sources.get(place)
+    }
+
+    /// What the signatures of a source are held to.
+    pub(super) fn rules(&self, place: usize) -> Option<&Rules> {
+        self.rules.get(place)?.as_ref()
+    }
+
+    /// Whether there is a source whose signatures could be verified.
+    pub(super) fn has_anchors(&self) -> bool {
+        self.rules.iter().any(Option::is_some)
     }
 
     /// Whether somebody passes on or assembles what is others', and is no source.

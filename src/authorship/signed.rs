@@ -2,9 +2,10 @@
 //!
 //! Takes: the outcomes of the signatures on a record and on its Provenance. Gives: whether one holds that is the author's or the
 //! author's organisation's, and leads to the trust anchors of every source that has some. Guarantees: a signature on a
-//! Provenance is held to the authors of that Provenance alone. Refuses: to take an exchange's signature for an author's.
+//! Provenance is held to the authors of that Provenance alone, and one that was verified over another text counts for nothing.
+//! Refuses: to take an exchange's signature for an author's, and what a Provenance carries for a signature on itself.
 
-use super::evidence::{Held, Told};
+use super::evidence::{Checked, Held, TextDigest, Told};
 use super::finding::{Answer, Code};
 use super::judge::Case;
 use super::look::Seen;
@@ -14,27 +15,34 @@ use super::signature::{Outcome, State};
 use super::statement::Statement;
 use crate::config::Source;
 
-impl Case<'_, '_> {
+impl<'a> Case<'a, '_> {
     /// Whether a signature holds that is the author's.
     pub(super) fn signatures(&mut self, seen: &Seen<'_>, origin: &Origin) -> bool {
         let Seen { own, document, told, .. } = seen;
         let is_signed = |held: &Held| !held.signatures.is_empty();
         let told_signed =
-            |told: &&Told| told.is_signed || told.name.and_then(|name| self.evidence.held(name)).is_some_and(is_signed);
-        if origin.sources.is_empty() && !self.held.is_some_and(is_signed) && !told.iter().any(told_signed) {
+            |told: &&Told| told.signature.is_some() || told.name.and_then(|name| self.evidence.held(name)).is_some_and(is_signed);
+        let is_checked = !self.evidence.checked.is_empty();
+        if origin.sources.is_empty() && !is_checked && !self.held.is_some_and(is_signed) && !told.iter().any(told_signed) {
             return false;
         }
         let all: Vec<&Statement> = [own, document].into_iter().chain(told.iter().map(|told| &told.authors)).collect();
         let mut outcomes: Vec<(&Outcome, &[&Statement])> = Vec::new();
         let evidence = self.evidence;
         outcomes.extend(self.held.into_iter().flat_map(|held| &held.signatures).map(|outcome| (outcome, &all[..])));
+        let checked = self.checked();
+        let own_checked = checked.iter().filter(|checked| checked.told.is_none());
+        outcomes.extend(own_checked.map(|checked| (&checked.outcome, &all[..])));
         for (told, statement) in told.iter().zip(all.get(2..).unwrap_or_default()) {
+            let is_it = |place: usize| evidence.told.get(place).is_some_and(|other| std::ptr::eq(other, *told));
             let held = told.name.and_then(|name| evidence.held(name));
-            let signatures = held.map_or(&[][..], |held| &held.signatures);
-            if told.is_signed && signatures.is_empty() {
+            let stated = held.map_or(&[][..], |held| &held.signatures).iter();
+            let of_it = checked.iter().filter(|checked| checked.told.is_some_and(is_it));
+            let signatures: Vec<&Outcome> = stated.chain(of_it.map(|checked| &checked.outcome)).collect();
+            if told.signature.is_some() && signatures.is_empty() {
                 self.findings.note(Code::SignatureHolds, Answer::CannotTell);
             }
-            outcomes.extend(signatures.iter().map(|outcome| (outcome, std::slice::from_ref(statement))));
+            outcomes.extend(signatures.into_iter().map(|outcome| (outcome, std::slice::from_ref(statement))));
         }
         let mut bound = Vec::new();
         for (outcome, statements) in outcomes {
@@ -66,7 +74,24 @@ impl Case<'_, '_> {
                 self.findings.note(Code::SignatureDemanded, if holds { Answer::Match } else { Answer::Mismatch });
             }
         }
-        !bound.is_empty() && is_anchored_everywhere
+        !self.is_provenance() && !bound.is_empty() && is_anchored_everywhere
+    }
+
+    /// What was verified over the text of this record; of a Provenance also over that of its target, which is what it signs.
+    fn checked(&self) -> Vec<&'a Checked> {
+        let all = &self.evidence.checked;
+        if all.is_empty() {
+            return Vec::new();
+        }
+        let of = TextDigest::of(self.record);
+        let itself = self.held.and_then(|held| held.itself.as_ref()).and_then(|about| about.told);
+        let itself = itself.filter(|_| self.is_provenance());
+        all.iter().filter(|checked| checked.of == of || (itself.is_some() && checked.told == itself)).collect()
+    }
+
+    /// A Provenance signs what it is about. Its own verdict is not raised by it.
+    fn is_provenance(&self) -> bool {
+        self.record.resource_type.as_str() == "Provenance"
     }
 
     /// Whether a signature is that of an author or of the author's organisation; an exchange's own says nothing of it.

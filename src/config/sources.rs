@@ -17,6 +17,7 @@ use super::raw::{Report, Section};
 use crate::fhir::identifier::Identifier;
 use crate::fhir::name::ResourceType;
 use crate::limits;
+use crate::signature::Trust;
 
 /// A checked registry.
 #[derive(Clone, Debug)]
@@ -174,7 +175,7 @@ fn source(
     let types = section.texts("types", ResourceType::parse);
     let speakers = section.texts("speakers", identifier);
     let meta_sources = section.texts("meta_sources", meta_source);
-    let anchors = section.file("anchors", Certificates::read);
+    let anchors = section.file("anchors", anchors);
     let demands = section.text("signatures", |text| match text {
         "accepted" => Ok(false),
         "demanded" => Ok(true),
@@ -237,6 +238,15 @@ fn identifier(text: &str) -> Result<Identifier, &'static str> {
         Err("not a National Provider Identifier: its digits or its check digit are wrong")
     } else {
         Ok(identifier)
+    }
+}
+
+/// Authorities that signatures can be held to.
+fn anchors(path: &Path) -> Result<Certificates, String> {
+    let certificates = Certificates::read(path)?;
+    match Trust::new(certificates.pem()) {
+        Ok(_) => Ok(certificates),
+        Err(error) => Err(format!("{}: {error}", path.display())),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Takes: a question whose decision asks for it, and the EHR's answer, held whole. Gives: an [`Attribution`], which the filter
 //! judges by. Guarantees: at most [`limits::EVIDENCE_LOOKUPS`] requests to the EHR beside the answer's own, however many records
-//! it holds, and two where the EHR answers batches and gives along what roles are of; only what passes every other check of the filter is asked about, so that nothing else shows in requests, times and
-//! failures; where something was not asked, or answered in part, nobody answers for anything. Refuses: an EHR that fails.
+//! it holds, and two where the EHR answers batches and gives along what roles are of; only what passes every other check of the
+//! filter is asked about, so that nothing else shows in requests, times and failures; where something was not asked, or answered
+//! in part, nobody answers for anything; signatures on those records are verified over the bytes that came, one after the other
+//! with a pause for others in between. Refuses: an EHR that fails.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use bytes::Bytes;
 
 use super::Gateway;
 use crate::audit::HeldSpace;
-use crate::authorship::{Gathered, Record};
+use crate::authorship::{Evidence, Gathered, Record, Registry, Trust, Verifier};
 use crate::clock::Now;
 use crate::fetch::FetchError;
 use crate::fhir::json::{Kind, Tape, Value};
@@ -72,9 +74,40 @@ impl Gateway {
             }
         }
         let registry = question.permit().registry().cloned();
-        let attribution = Attribution::new(inquiry.gathered.finish(), inquiry.is_whole, registry, now);
+        let Inquiry { gathered, records, is_whole, .. } = inquiry;
+        let mut evidence = gathered.finish();
+        if let Some(registry) = registry.as_deref().filter(|_| is_whole) {
+            signatures(answer, question, &records, registry, now, &mut evidence).await?;
+        }
+        let attribution = Attribution::new(evidence, is_whole, registry, now);
         Ok(Some(Arc::new(attribution.sought(look_ups_made))))
     }
+}
+
+/// Adds what becomes of the signatures on `records`, as `answer` holds them. Others are served in between.
+async fn signatures(
+    answer: &Bytes,
+    question: &Question,
+    records: &[Reference],
+    registry: &Registry,
+    now: Now,
+    evidence: &mut Evidence,
+) -> Result<(), Fault> {
+    let Some(mut verifier) = Verifier::new(Trust::by(registry), now) else { return Ok(()) };
+    let mut tape = Tape::new();
+    let root = tape.read(answer).map_err(FilterError::from)?.root();
+    let wanted: HashSet<&Reference> = records.iter().collect();
+    let (whole, entries) = match question.interaction() {
+        Interaction::Read(_) => (None, vec![root]),
+        Interaction::Page(_) | Interaction::Search(_) => (Some(root), resources(root).collect()),
+    };
+    for record in entries.into_iter().filter_map(Record::read) {
+        let own = record.reference().and_then(|name| Reference::parse(name, &[]));
+        if own.is_some_and(|own| wanted.contains(&own)) && verifier.verify(&record, whole, evidence) {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
 }
 
 /// What was gathered, and what for.

@@ -34,6 +34,8 @@ pub enum Omitted {
     QuestionnaireResponse,
     /// `id` and the signature extensions of an item of a QuestionnaireResponse.
     Item,
+    /// `id` and `meta` of a resource whose signature stands elsewhere: the target of a Provenance.
+    Target,
 }
 
 impl Omitted {
@@ -41,7 +43,7 @@ impl Omitted {
         match self {
             Self::Nothing => false,
             Self::Bundle => matches!(name, "id" | "meta" | "signature"),
-            Self::QuestionnaireResponse => matches!(name, "id" | "meta"),
+            Self::QuestionnaireResponse | Self::Target => matches!(name, "id" | "meta"),
             Self::Item => name == "id",
         }
     }

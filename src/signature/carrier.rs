@@ -27,6 +27,12 @@ pub(super) fn resource_type(root: Value<'_>) -> Option<ResourceType> {
     ResourceType::parse(&root.get("resourceType")?.text()?).ok()
 }
 
+/// Whether a resource carries a signature of its own: a cheap question, for all but Bundles and forms.
+pub fn has_own_signature(root: Value<'_>) -> bool {
+    resource_type(root).is_some_and(|of| matches!(of.as_str(), "Bundle" | "QuestionnaireResponse"))
+        && !carriers(root, 1).is_empty()
+}
+
 /// All signatures in `root`, in order; more than `most` are not looked for.
 pub(super) fn carriers(root: Value<'_>, most: usize) -> Vec<Carrier<'_>> {
     let name = resource_type(root).map_or_else(String::new, |resource_type| resource_type.to_string());

@@ -1,6 +1,7 @@
 //! Every signature of a resource, and what the checks of each come to.
 //!
-//! Takes: bytes as they were received, [`Rules`], and the instant at which certificates are judged. Gives: a [`Report`].
+//! Takes: bytes as they were received, [`Rules`], and the instant at which certificates are judged. Gives: a [`Report`], or
+//! what single signatures come to: those in a resource that was read already, and one that stands apart from what it signs.
 //! Guarantees: whatever the bytes are, the answer is a report; only content that was signed by whom it names, with a
 //! certificate that is believed, is verified; where only a part is signed, it says so. Refuses: JSON that can be read in more
 //! than one way.
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::Dialect;
 use super::algorithm::ALLOWED;
-use super::canonical::canonical;
+use super::canonical::{Omitted, canonical};
 use super::carrier::{Carrier, carriers, resource_type};
 use super::chain::Trust;
 use super::checks::{Subject, formats, purpose};
@@ -69,6 +70,9 @@ pub struct Examined {
     pub signer: Option<SignerNote>,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// Whether it signs the resource as a whole.
+    #[serde(skip)]
+    pub is_whole: bool,
 }
 
 /// What was found about a resource.
@@ -139,12 +143,30 @@ pub fn verify(bytes: &[u8], rules: &Rules, at: Option<Now>) -> Report {
     Report { verdict, findings, signatures }
 }
 
+/// Examines every signature in `root`, a resource of a document that was read already; none where there are more than
+/// [`limits::SIGNATURES`] or what they are about is larger than [`limits::SIGNED_BYTES`].
+pub fn examine_within(root: Value<'_>, rules: &Rules, at: Now) -> Option<Vec<Examined>> {
+    let found = carriers(root, limits::SIGNATURES + 1);
+    let is_bounded = found.len() <= limits::SIGNATURES && root.raw().len() <= limits::SIGNED_BYTES;
+    is_bounded.then(|| found.iter().map(|carrier| examine(carrier, rules, Some(at))).collect())
+}
+
+/// Examines a `Provenance.signature`, which R4 has sign the target of the Provenance: `target` as it was received, without
+/// its `id` and `meta`, which servers write anew (PRV-11).
+pub fn examine_apart(target: Value<'_>, signature: Value<'_>, rules: &Rules, at: Now) -> Examined {
+    let signature = Some(signature).filter(|signature| signature.kind() == Kind::Object);
+    let path = "Provenance.signature".to_owned();
+    let carrier = Carrier { path, content: target, omitted: Omitted::Target, signature, is_whole: true };
+    examine(&carrier, rules, Some(at))
+}
+
 fn examine(carrier: &Carrier<'_>, rules: &Rules, at: Option<Now>) -> Examined {
     let ended = |findings: Vec<Finding>, signer| Examined {
         path: carrier.path.clone(),
         verdict: verdict(&findings),
         signer,
         findings,
+        is_whole: carrier.is_whole,
     };
     let Some(element) = carrier.signature.and_then(Element::read) else {
         let text = "the place of the signature does not hold a Signature and nothing else";

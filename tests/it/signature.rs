@@ -3,6 +3,7 @@
 mod attacks;
 mod certificates;
 mod commands;
+mod gateway;
 mod published;
 mod stage;
 

@@ -62,13 +62,14 @@ pub(crate) struct Setup {
     tls: String,
     upstream: String,
     sources: Option<String>,
+    files: Vec<(&'static str, String)>,
     more: String,
 }
 
 /// Begins to describe a gateway: everything is permitted, in plain text on this machine.
 pub(crate) fn gateway() -> Setup {
-    let (tls, upstream, sources, more) = Default::default();
-    Setup { policy: everything(), engine: "interpreter", tls, upstream, sources, more }
+    let (tls, upstream, sources, files, more) = Default::default();
+    Setup { policy: everything(), engine: "interpreter", tls, upstream, sources, files, more }
 }
 
 /// A gateway at work. Dropped, it must have a sound log with one record of each answer.
@@ -108,6 +109,12 @@ impl Setup {
         Self { sources: Some(registry.to_owned()), ..self }
     }
 
+    /// Puts a file beside the registry.
+    pub(crate) fn with_file(mut self, name: &'static str, content: String) -> Self {
+        self.files.push((name, content));
+        self
+    }
+
     /// Adds sections to the configuration.
     pub(crate) fn with(mut self, sections: &str) -> Self {
         self.more.push_str(sections);
@@ -130,6 +137,9 @@ impl Setup {
     pub(crate) fn configured(self, ehr: &Ehr) -> Result<(Folder, Config), Vec<String>> {
         let folder = Folder::new();
         self.policy.write(&folder);
+        for (name, content) in &self.files {
+            folder.write(name, content);
+        }
         if let Some(registry) = &self.sources {
             folder.write("sources.toml", registry);
         }
