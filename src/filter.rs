@@ -16,6 +16,7 @@ mod labels;
 mod order;
 mod outline;
 mod redact;
+mod signed;
 mod summary;
 mod tally;
 #[cfg(test)]

@@ -116,6 +116,8 @@ labels! {
         Patient = "patient",
         /// Not an answer to what was asked.
         Query = "query",
+        /// Is signed, and could leave only in part or altered.
+        Signed = "signed",
         /// Does not prove whose record it is.
         Subject = "subject",
         /// Of a type outside the permit.

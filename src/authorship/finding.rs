@@ -174,7 +174,8 @@ codes! {
     SignatureUnqualified = "signature-unqualified", LeftOut, ["PRV-27"];
     /// Whose it is, is the author or the author's organisation.
     SignatureBinds = "signature-binds", Unknown, ["PRV-14", "PRV-28"];
-    /// Where the registry demands a signature, there is one that holds and binds.
+    /// Where the registry demands a signature, there is one that holds and binds; and where a record leads to no source,
+    /// there is none that demands one.
     SignatureDemanded = "signature-demanded", Unknown, ["PRV-27"];
 }
 

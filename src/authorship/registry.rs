@@ -21,6 +21,7 @@ pub struct Registry {
     exchanges: HashSet<Identifier>,
     /// What the signatures of each source are held to; `None` where it has no anchors.
     rules: Vec<Option<Rules>>,
+    demands_signatures: bool,
 }
 
 impl Registry {
@@ -40,7 +41,8 @@ impl Registry {
         // Anchors that cannot be used are found where the registry is loaded; here they would verify nothing.
         let rules = |source: &Source| signature::Trust::new(source.anchors.as_ref()?.pem()).ok().map(Rules::new);
         let rules = sources.sources.iter().map(rules).collect();
-        Self { sources, by_identifier, by_meta_source, exchanges, rules }
+        let demands_signatures = sources.sources.iter().any(|source| source.demands_signature);
+        Self { sources, by_identifier, by_meta_source, exchanges, rules, demands_signatures }
     }
 
     /// What it was made of.
@@ -70,6 +72,11 @@ impl Registry {
     /// Whether there is a source whose signatures could be verified.
     pub(super) fn has_anchors(&self) -> bool {
         self.rules.iter().any(Option::is_some)
+    }
+
+    /// Whether some source demands that its records are signed.
+    pub(super) fn demands_signatures(&self) -> bool {
+        self.demands_signatures
     }
 
     /// Whether somebody passes on or assembles what is others', and is no source.

@@ -2,7 +2,8 @@
 //!
 //! Takes: the outcomes of the signatures on a record and on its Provenance. Gives: whether one holds that is the author's or the
 //! author's organisation's, and leads to the trust anchors of every source that has some. Guarantees: a signature on a
-//! Provenance is held to the authors of that Provenance alone, and one that was verified over another text counts for nothing.
+//! Provenance is held to the authors of that Provenance alone, one on the record itself or on the answer that it came in also to
+//! the sources that it comes from; and one that was verified over another text counts for nothing.
 //! Refuses: to take an exchange's signature for an author's, and what a Provenance carries for a signature on itself.
 
 use super::evidence::{Checked, Held, TextDigest, Told};
@@ -10,7 +11,7 @@ use super::finding::{Answer, Code};
 use super::judge::Case;
 use super::look::Seen;
 use super::origin::Origin;
-use super::registry::share;
+use super::registry::{Registry, share};
 use super::signature::{Outcome, State};
 use super::statement::Statement;
 use crate::config::Source;
@@ -27,12 +28,16 @@ impl<'a> Case<'a, '_> {
             return false;
         }
         let all: Vec<&Statement> = [own, document].into_iter().chain(told.iter().map(|told| &told.authors)).collect();
-        let mut outcomes: Vec<(&Outcome, &[&Statement])> = Vec::new();
+        let registry = self.trust.registry;
+        let sources: Vec<&Source> = origin.sources.iter().filter_map(|place| registry?.get(*place)).collect();
+        let mut outcomes: Vec<(&Outcome, &[&Statement], &[&Source])> = Vec::new();
         let evidence = self.evidence;
-        outcomes.extend(self.held.into_iter().flat_map(|held| &held.signatures).map(|outcome| (outcome, &all[..])));
+        outcomes.extend(
+            self.held.into_iter().flat_map(|held| &held.signatures).map(|outcome| (outcome, &all[..], &sources[..])),
+        );
         let checked = self.checked();
         let own_checked = checked.iter().filter(|checked| checked.told.is_none());
-        outcomes.extend(own_checked.map(|checked| (&checked.outcome, &all[..])));
+        outcomes.extend(own_checked.map(|checked| (&checked.outcome, &all[..], &sources[..])));
         for (told, statement) in told.iter().zip(all.get(2..).unwrap_or_default()) {
             let is_it = |place: usize| evidence.told.get(place).is_some_and(|other| std::ptr::eq(other, *told));
             let held = told.name.and_then(|name| evidence.held(name));
@@ -42,10 +47,10 @@ impl<'a> Case<'a, '_> {
             if told.signature.is_some() && signatures.is_empty() {
                 self.findings.note(Code::SignatureHolds, Answer::CannotTell);
             }
-            outcomes.extend(signatures.into_iter().map(|outcome| (outcome, std::slice::from_ref(statement))));
+            outcomes.extend(signatures.into_iter().map(|outcome| (outcome, std::slice::from_ref(statement), &[][..])));
         }
         let mut bound = Vec::new();
-        for (outcome, statements) in outcomes {
+        for (outcome, statements, sources) in outcomes {
             let holds = match outcome.state {
                 State::Verified | State::VerifiedWithWarnings => Answer::Match,
                 State::Failed => Answer::Mismatch,
@@ -54,7 +59,7 @@ impl<'a> Case<'a, '_> {
             self.findings.note(Code::SignatureHolds, holds);
             if outcome.holds() {
                 self.findings.note_if(Code::SignatureUnqualified, outcome.state == State::Verified);
-                let binds = self.binds(outcome, statements);
+                let binds = self.binds(outcome, statements, sources);
                 self.findings.note(Code::SignatureBinds, binds);
                 bound.extend((binds == Answer::Match).then_some(outcome));
             }
@@ -66,13 +71,16 @@ impl<'a> Case<'a, '_> {
             None => !bound.is_empty(),
         };
         let mut is_anchored_everywhere = true;
-        let registry = self.trust.registry;
-        for source in origin.sources.iter().filter_map(|place| registry?.get(*place)) {
+        for source in &sources {
             let holds = is_anchored(source);
             is_anchored_everywhere &= holds;
             if source.demands_signature {
                 self.findings.note(Code::SignatureDemanded, if holds { Answer::Match } else { Answer::Mismatch });
             }
+        }
+        // Of which source a record is that leads to none is not known: it may be one that demands.
+        if origin.sources.is_empty() && registry.is_some_and(Registry::demands_signatures) {
+            self.findings.note(Code::SignatureDemanded, Answer::Mismatch);
         }
         !self.is_provenance() && !bound.is_empty() && is_anchored_everywhere
     }
@@ -94,8 +102,12 @@ impl<'a> Case<'a, '_> {
         self.record.resource_type.as_str() == "Provenance"
     }
 
-    /// Whether a signature is that of an author or of the author's organisation; an exchange's own says nothing of it.
-    fn binds(&self, outcome: &Outcome, statements: &[&Statement]) -> Answer {
+    /// Whether a signature is that of an author, of the author's organisation or of one of `sources`; an exchange's own says
+    /// nothing of it.
+    fn binds(&self, outcome: &Outcome, statements: &[&Statement], sources: &[&Source]) -> Answer {
+        if sources.iter().any(|source| share(&source.identifiers, &outcome.signers)) {
+            return Answer::Match;
+        }
         let whos = statements.iter().flat_map(|of| of.persons.iter().chain(&of.bodies).chain(&of.organisations));
         let mut authors =
             whos.map(|who| self.evidence.identifiers(who)).filter(|identifiers| !identifiers.is_empty()).peekable();

@@ -66,6 +66,7 @@ impl Judge<'_> {
             | Withheld::Malformed
             | Withheld::Modifier
             | Withheld::Patient
+            | Withheld::Signed
             | Withheld::Subject
             | Withheld::Type => Vec::new(),
         }

@@ -56,6 +56,17 @@ pub(super) struct Release<'q> {
     pub(super) authorship: Option<authorship::Verdict>,
 }
 
+impl Release<'_> {
+    /// Whether nothing is taken out of the resource by its writer.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.elements, Elements::All)
+            && self.asked_elements.is_empty()
+            && self.keep_contained
+            && !self.redacts_contained
+            && !self.astray
+    }
+}
+
 pub(super) enum Verdict<'q> {
     Release(Release<'q>),
     Withhold(Withheld),
@@ -67,6 +78,8 @@ pub(super) struct Judge<'q> {
     bases: Bases<'q>,
     ehr: memmem::Finder<'q>,
     released: HashSet<Reference>,
+    /// Of those, the ones that left as they were, but for `id` and `meta`.
+    intact: HashSet<Reference>,
     referred_to: HashSet<Reference>,
     withheld: WithheldNames,
     links: Option<&'q dyn ContentLinks>,
@@ -76,8 +89,9 @@ pub(super) struct Judge<'q> {
 impl<'q> Judge<'q> {
     pub(super) fn new(question: &'q Question, bases: Bases<'q>, links: Option<&'q dyn ContentLinks>) -> Self {
         let ehr = memmem::Finder::new(bases.ehr);
-        let (released, referred_to, withheld) = (HashSet::new(), HashSet::new(), WithheldNames::default());
-        Self { question, bases, ehr, released, referred_to, withheld, links, attribution: None }
+        let (released, intact, referred_to) = Default::default();
+        let withheld = WithheldNames::default();
+        Self { question, bases, ehr, released, intact, referred_to, withheld, links, attribution: None }
     }
 
     /// Judges what follows by this, where the decision asks who is responsible.
@@ -153,7 +167,7 @@ impl<'q> Judge<'q> {
         match self.verdict(identity, resource) {
             Ok(release) => {
                 if release.mode == Mode::Match {
-                    self.remember(identity, resource);
+                    self.remember(identity, resource, &release);
                 }
                 Verdict::Release(release)
             }
@@ -197,13 +211,19 @@ impl<'q> Judge<'q> {
             Interaction::Search(search) => self.mode(search, identity, resource, is_proven)?,
             Interaction::Page(page) => self.mode(page.search(), identity, resource, is_proven)?,
         };
-        let authorship = self.check_authorship(rule, resource_type, resource)?;
-        let keep_contained = contained.is_none_or(|contained| self.permits_contained(contained, authorship));
+        let attributed = self.check_authorship(rule, resource_type, resource);
+        let authorship = attributed.unwrap_or_default();
+        // Whoever answers for the whole answers for what is in it; of what nobody answers for, nothing leaves.
+        let answers = |inside: &TypeRule| {
+            attributed.is_err()
+                || inside.authorship.is_none_or(|accepted| authorship.is_some_and(|known| accepted.admit(known)))
+        };
+        let keep_contained = contained.is_none_or(|contained| self.permits_contained(contained, &answers));
         let inside = contained.is_some() && keep_contained && rule.elements.child("contained") == Kept::Whole;
         let shape = self.question.interaction().shape();
         let asked_elements = if mode == Mode::Match { shape.elements.as_slice() } else { &[] };
         let astray = outline.linked || self.leads_astray(resource, &patients, inside);
-        Ok(Release {
+        let release = Release {
             resource_type,
             mode,
             elements: &rule.elements,
@@ -216,7 +236,10 @@ impl<'q> Judge<'q> {
             verbatim: outline.verbatim,
             astray,
             authorship,
-        })
+        };
+        // Before anybody is asked who answers for it.
+        self.check_signed(resource, &release)?;
+        attributed.map(|_| release)
     }
 
     /// The patients whose record it is; `None` for a record about many parties, which may come along and is no match.
@@ -304,7 +327,12 @@ impl<'q> Judge<'q> {
         }
     }
 
-    fn remember(&mut self, identity: &Reference, resource: Value<'_>) {
+    /// Whether a match was released as it was, but for its `id` and `meta`.
+    pub(super) fn left_intact(&self, match_of_page: &Reference) -> bool {
+        self.intact.contains(match_of_page)
+    }
+
+    fn remember(&mut self, identity: &Reference, resource: Value<'_>, release: &Release<'_>) {
         let Some(search) = self.question.interaction().search() else { return };
         if search.includes().is_empty() {
             return;
@@ -317,6 +345,11 @@ impl<'q> Judge<'q> {
         }
         self.referred_to.extend(found);
         self.released.insert(identity.clone());
+        if self.is_intact(resource, release) {
+            self.intact.insert(identity.clone());
+        } else {
+            self.intact.remove(identity);
+        }
     }
 
     /// Whether a resource holds another where R4 has none: what is there has an owner and labels that nobody asks for.
@@ -327,7 +360,7 @@ impl<'q> Judge<'q> {
     }
 
     /// Contained resources are resources: each must be permitted on its own, or none of them leaves.
-    fn permits_contained(&self, contained: Value<'_>, authorship: Option<authorship::Verdict>) -> bool {
+    fn permits_contained(&self, contained: Value<'_>, answers: &dyn Fn(&TypeRule) -> bool) -> bool {
         contained.each().all(|resource| {
             let Some(resource_type) = type_of(resource) else { return false };
             let Some(rule) = self.question.rule(resource_type) else { return false };
@@ -338,9 +371,7 @@ impl<'q> Judge<'q> {
                 Subject::NotPatientData | Subject::Unstated => true,
                 Subject::Unprovable => false,
             };
-            // Whoever answers for the whole answers for what is in it.
-            let answered = rule.authorship.is_none_or(|accepted| authorship.is_some_and(|known| accepted.admit(known)));
-            owned && answered && self.check_constraints(rule, resource).is_ok()
+            owned && answers(rule) && self.check_constraints(rule, resource).is_ok()
         })
     }
 

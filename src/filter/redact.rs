@@ -10,6 +10,7 @@ mod mark;
 mod values;
 
 use copy::Care;
+pub(super) use copy::renames;
 use mark::{is_mark, may_be_marked, write_mark};
 
 use super::closure::describes_content;
@@ -55,11 +56,7 @@ pub(super) fn write(
         drops_narrative: cuts || drops_contained || release.redacts_contained,
         document: document.and_then(|id| Id::parse(&id).ok()),
     };
-    let whole = matches!(release.elements, Elements::All)
-        && release.asked_elements.is_empty()
-        && !drops_contained
-        && !release.redacts_contained
-        && !cuts;
+    let whole = release.is_whole();
     let mark = out.len();
     match release.authorship {
         verdict if whole && (verdict.is_some() || may_be_marked(resource)) => writer.marked(resource, verdict, out),

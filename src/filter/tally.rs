@@ -27,6 +27,8 @@ pub enum Withheld {
     Patient,
     /// Does not match what the client itself asked.
     Query,
+    /// Is signed, and could not leave as it was signed.
+    Signed,
     /// Nothing in it proves whose record it is.
     Subject,
     /// Of a type that the decision does not permit.
@@ -35,7 +37,7 @@ pub enum Withheld {
 
 impl Withheld {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Authorship,
         Self::Computed,
         Self::Constraint,
@@ -45,6 +47,7 @@ impl Withheld {
         Self::Modifier,
         Self::Patient,
         Self::Query,
+        Self::Signed,
         Self::Subject,
         Self::Type,
     ];
@@ -61,6 +64,7 @@ impl Withheld {
             Self::Modifier => "modifier-extension",
             Self::Patient => "patient",
             Self::Query => "query",
+            Self::Signed => "signed",
             Self::Subject => "subject",
             Self::Type => "type",
         }
@@ -78,6 +82,7 @@ impl Withheld {
             Self::Modifier => "holds a modifier extension that could not be removed safely",
             Self::Patient => "is the record of a patient who is not covered by the decision",
             Self::Query => "does not match the search that was asked",
+            Self::Signed => "is signed, and could leave only in part or altered",
             Self::Subject => "does not prove whose record it is",
             Self::Type => "is of a resource type that is not permitted",
         }

@@ -12,6 +12,7 @@ mod order;
 mod paging;
 mod redact;
 mod references;
+mod signed;
 mod summary;
 
 use super::*;

@@ -75,6 +75,7 @@ fn reason(withheld: Withheld) -> Reason {
         Withheld::Modifier => Reason::Modifier,
         Withheld::Patient => Reason::Patient,
         Withheld::Query => Reason::Query,
+        Withheld::Signed => Reason::Signed,
         Withheld::Subject => Reason::Subject,
         Withheld::Type => Reason::Type,
     }

@@ -133,6 +133,11 @@ impl Writer<'_> {
     }
 }
 
+/// Whether some text in a value is written otherwise for the EHR's base in it.
+pub(in super::super) fn renames(value: Value<'_>, bases: Bases<'_>) -> bool {
+    value.below().any(|(_, value)| value.text().is_some_and(|text| renamed(&text, bases).is_some()))
+}
+
 /// The text with every URL below the EHR's base moved below the gateway's; `None` where there is none.
 /// The base counts only where it ends as a URL's base does: `http://ehr/fhir` is not in `http://ehr/fhir2`.
 fn renamed(text: &str, bases: Bases<'_>) -> Option<String> {

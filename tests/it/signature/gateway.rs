@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use portcullis::cli::token::Wish;
-use portcullis::demo::ehr::Ehr;
-use portcullis::signature::Omitted;
+use portcullis::demo::ehr::{Behaviour, Ehr};
+use portcullis::fhir::json::Tape;
+use portcullis::limits;
+use portcullis::signature::{Dialect, Omitted, SIGNATURE_EXTENSION, Verdict, examine_apart, sign, verify};
 use serde_json::{Value as Json, json};
 
-use super::stage::{Forge, NPI, ORGANISATION, Party, authority, party};
+use super::stage::{
+    AT, Forge, NPI, ORGANISATION, Party, authority, authority_params, instant, leaf_params, other_person, p256, party,
+    rules,
+};
 use crate::support::{Gateway, Policy, clinic, gateway, policy};
 
 const SEARCH: &str = "/Condition?patient=maren&code=urn:c|signed";
@@ -25,6 +30,7 @@ decision := {{
 	"types": {{
 		"*": {{"elements": ["*"]}},
 		"Condition": {{"elements": [{elements}], "authorship": accepted}},
+		"QuestionnaireResponse": {{"elements": ["*"], "authorship": accepted}},
 	}},
 	"withhold_labels": [],
 	"includes": [{includes}],
@@ -101,6 +107,10 @@ fn put(ehr: &Ehr, resources: &[Json]) {
 }
 
 fn stage(signatures: &str, includes: &str, elements: &str) -> (Ehr, Gateway) {
+    stage_by(&registry(signatures), includes, elements)
+}
+
+fn stage_by(registry: &str, includes: &str, elements: &str) -> (Ehr, Gateway) {
     let ehr = clinic();
     let npi = |value: &str| json!([{"system": NPI, "value": value}]);
     put(
@@ -113,9 +123,13 @@ fn stage(signatures: &str, includes: &str, elements: &str) -> (Ehr, Gateway) {
     let gateway = gateway()
         .with_policy(accepting(includes, elements))
         .with_file("anchors.pem", authority().chain_pem())
-        .with_sources(&registry(signatures))
+        .with_sources(registry)
         .in_front_of(&ehr);
     (ehr, gateway)
+}
+
+fn searchset(entries: &[Json]) -> String {
+    format!(r#"{{"resourceType":"Bundle","type":"searchset","entry":{}}}"#, json!(entries))
 }
 
 fn marks(resource: &Json) -> Vec<&str> {
@@ -140,5 +154,220 @@ fn a_signature_of_a_registered_source_makes_its_record_verified() {
         assert_eq!(doctor.get("/Condition/one").json(), resource);
         let payer = gateway.payer("lanternfield");
         assert_eq!(payer.get(SEARCH).searchset().names(), names(&["Condition/one"]));
+    }
+}
+
+/// What a doctor sees of one record of the page: the verdict that it leaves with.
+fn verdict(gateway: &Gateway, name: &str) -> String {
+    let doctor = gateway.payer_who(Wish { purpose: Some("TREAT".into()), ..Wish::of("lanternfield") });
+    let found = doctor.get(SEARCH);
+    let resource: Json = serde_json::from_str(found.searchset().resource(name)).unwrap();
+    let [mark] = *marks(&resource) else { panic!("{resource}") };
+    assert_eq!(doctor.get(&format!("/{name}")).json(), resource);
+    mark.to_owned()
+}
+
+fn about(signatures: &[Json]) -> Json {
+    provenance("of-one", &["Condition/one"], signatures)
+}
+
+/// What was done to a signed record, and what comes of it where signatures are accepted, and where they are demanded.
+fn attacks() -> Vec<(&'static str, Vec<Json>, &'static str, &'static str)> {
+    let record = condition("one", "headache");
+    let (clinic, other) = (party(), other_person());
+    let rogue = Party::self_signed(authority_params("Rogue authority"));
+    let signature = |party: &Party| forge(party, &record).signed_element();
+    let good = signature(&clinic);
+    let with = |change: &dyn Fn(&mut Forge)| {
+        let mut forge = forge(&clinic, &record);
+        change(&mut forge);
+        vec![record.clone(), about(&[forge.signed_element()])]
+    };
+    let in_own_name = {
+        let mut forge = forge(&other, &record);
+        forge.element["who"]["identifier"]["value"] = json!("1992999999");
+        vec![record.clone(), about(&[forge.signed_element()])]
+    };
+    let unsigned = provenance("of-one", &["Condition/one"], &[]);
+    let mut expired = leaf_params();
+    expired.not_after = rcgen::date_time_ymd(2026, 6, 1);
+    let expired = authority().issue(expired, p256());
+    let of_two = provenance("of-one", &["Condition/one", "Condition/one"], &[good.clone()]);
+    let of_another_version = provenance("of-one", &["Condition/one/_history/77"], &[good.clone()]);
+    let moved = vec![condition("one", "another"), about(&[good.clone()])];
+    let copied_form = "application/fhir+json;canonicalization=http://hl7.org/fhir/canonicalization/json+xml#document";
+    vec![
+        (
+            "one changed byte",
+            vec![condition("one", "headachf"), about(&[good.clone()])],
+            "contradicted",
+            "contradicted",
+        ),
+        ("moved from another record", moved, "contradicted", "contradicted"),
+        ("another's certificate", vec![record.clone(), about(&[signature(&other)])], "contradicted", "contradicted"),
+        ("another's certificate and name", in_own_name, "unknown", "unknown"),
+        (
+            "signed anew by a rogue authority",
+            vec![record.clone(), about(&[signature(&rogue.issue(leaf_params(), p256()))])],
+            "contradicted",
+            "contradicted",
+        ),
+        ("embedded payload", with(&|forge| forge.payload = "e30".to_owned()), "contradicted", "contradicted"),
+        (
+            "a good one and a bad one",
+            vec![record.clone(), about(&[good.clone(), signature(&other)])],
+            "contradicted",
+            "contradicted",
+        ),
+        ("stripped", vec![record.clone(), unsigned], "asserted-by-source", "unknown"),
+        ("no provenance", vec![record.clone()], "asserted-by-source", "unknown"),
+        ("two targets", vec![record.clone(), of_two], "asserted-by-source", "unknown"),
+        ("of another version", vec![record.clone(), of_another_version], "asserted-by-source", "unknown"),
+        (
+            "another form",
+            with(&|forge| forge.element["targetFormat"] = json!(copied_form)),
+            "asserted-by-source",
+            "unknown",
+        ),
+        (
+            "another kind of signature",
+            with(&|forge| forge.element["sigFormat"] = json!("image/png")),
+            "asserted-by-source",
+            "unknown",
+        ),
+        ("expired", vec![record.clone(), about(&[signature(&expired)])], "asserted-by-source", "unknown"),
+    ]
+}
+
+#[test]
+fn nothing_but_a_signature_that_holds_makes_a_record_leave_that_must_be_signed() {
+    for (name, resources, accepted, demanded) in attacks() {
+        for (signatures, expected) in [("accepted", accepted), ("demanded", demanded)] {
+            let (ehr, gateway) = stage(signatures, "", r#""*""#);
+            put(&ehr, &signed("control"));
+            put(&ehr, &resources);
+            assert_eq!(verdict(&gateway, "Condition/one"), expected, "{name}, {signatures}");
+            assert_eq!(verdict(&gateway, "Condition/control"), "verified", "{name}, {signatures}");
+            let payer = gateway.payer("lanternfield");
+            let leaves = expected == "asserted-by-source";
+            let all: &[&str] = &["Condition/control", "Condition/one"];
+            assert_eq!(payer.get(SEARCH).searchset().names(), names(if leaves { all } else { &all[..1] }), "{name}");
+            assert_eq!(payer.get("/Condition/one").status(), if leaves { 200 } else { 404 }, "{name}");
+        }
+    }
+}
+
+/// The same name twice on one page: what was verified of one text says nothing of another.
+#[test]
+fn a_verdict_is_of_the_text_that_was_signed() {
+    let (ehr, gateway) = stage("demanded", "", r#""*""#);
+    let [record, about] = signed("one");
+    let forged = condition("one", "FORGED");
+    for (count, entries) in [(11, [&record, &forged, &about]), (12, [&forged, &record, &about])] {
+        let entries: Vec<Json> = entries.iter().map(|resource| json!({"resource": resource})).collect();
+        let page = searchset(&entries);
+        ehr.behave(Behaviour::faithful().status(200, &page).only_for("Condition"));
+        let answer = gateway.payer("lanternfield").get(&format!("{SEARCH}&_count={count}"));
+        assert!(answer.text().contains("headache") && !answer.text().contains("FORGED"), "{}", answer.text());
+    }
+}
+
+#[test]
+fn signatures_beyond_the_limit_are_not_verified_and_none_of_them_passes() {
+    let (ehr, gateway) = stage("demanded", "", r#""*""#);
+    let [first, _] = signed("one");
+    let signature = forge(&party(), &first).signed_element();
+    let many = provenance("of-one", &["Condition/one"], &vec![signature; limits::SIGNATURES_OF_A_PAGE + 1]);
+    put(&ehr, &[first, many]);
+    put(&ehr, &signed("two"));
+    assert_eq!(verdict(&gateway, "Condition/one"), "verified");
+    let doctor = gateway.payer_who(Wish { purpose: Some("TREAT".into()), ..Wish::of("lanternfield") });
+    let page = doctor.get(SEARCH);
+    let second: Json = serde_json::from_str(page.searchset().resource("Condition/two")).unwrap();
+    assert_eq!(marks(&second), ["unknown"]);
+    let alone: Json = doctor.get("/Condition/two").json();
+    assert_eq!(marks(&alone), ["verified"]);
+}
+
+/// CDex: an answer to a search is signed as a whole, by the organisation.
+#[test]
+fn a_signed_searchset_makes_its_records_verified() {
+    let own = format!("kind = \"ehr\"\nidentifiers = [\"{NPI}|{}\"]", ORGANISATION.1);
+    let registry = registry("demanded").replace("kind = \"ehr\"", &own);
+    let (ehr, gateway) = stage_by(&registry, "", r#""*""#);
+    let entry = json!({"fullUrl": "http://ehr.example/Condition/one", "resource": condition("one", "headache")});
+    let page = searchset(&[entry]);
+    let signed =
+        String::from_utf8(sign(page.as_bytes(), &party().signer(), instant(AT), Dialect::Ci).unwrap()).unwrap();
+    let payer = gateway.payer("lanternfield");
+    for (count, text, leaves) in [
+        (11, signed.clone(), true),
+        (12, signed.replace("headache", "headachf"), false),
+        (13, page.clone(), false),
+        (14, signed.replace("\"type\":\"searchset\"", "\"type\":\"searchset\",\"total\":1"), false),
+    ] {
+        ehr.behave(Behaviour::faithful().status(200, &text).only_for("Condition"));
+        let answer = payer.get(&format!("{SEARCH}&_count={count}"));
+        assert_eq!(answer.searchset().names(), if leaves { names(&["Condition/one"]) } else { names(&[]) }, "{text}");
+        assert!(!answer.text().contains("signature"), "{}", answer.text());
+    }
+}
+
+#[test]
+fn a_form_is_verified_by_its_own_signature_and_leaves_with_it() {
+    let search = "/QuestionnaireResponse?patient=maren";
+    let (ehr, mut gateway) = stage("demanded", "", r#""*""#);
+    let mut form = json!({"resourceType": "QuestionnaireResponse", "id": "form", "status": "completed",
+        "subject": {"reference": "Patient/maren"}, "author": {"reference": "Organization/signing-clinic"},
+        "item": [{"linkId": "1", "answer": [{"valueDecimal": 7.5}]}]});
+    let mut forge = Forge::new(&party(), &form.to_string());
+    forge.omitted = Omitted::QuestionnaireResponse;
+    form["extension"] = json!([{"url": SIGNATURE_EXTENSION, "valueSignature": forge.signed_element()}]);
+    put(&ehr, &[form.clone()]);
+    let payer = gateway.payer("lanternfield");
+    let whole = payer.get(search);
+    let released: Json = serde_json::from_str(whole.searchset().resource("QuestionnaireResponse/form")).unwrap();
+    assert_eq!(marks(&released), ["verified"]);
+    assert_eq!(released["extension"], form["extension"]);
+    let rules = rules();
+    assert_eq!(verify(released.to_string().as_bytes(), &rules, Some(instant(AT))).verdict, Verdict::Verified);
+    let part = payer.get(&format!("{search}&_elements=status"));
+    assert_eq!(part.searchset().names(), names(&[]));
+    assert_eq!(payer.get("/QuestionnaireResponse/form?_elements=status").status(), 404);
+    let id = part.header("x-request-id").to_owned();
+    form["status"] = json!("amended");
+    put(&ehr, &[form]);
+    assert_eq!(payer.get(&format!("{search}&_count=7")).searchset().names(), names(&[]));
+    let log = gateway.stop();
+    let counts = log.exchange(&id).counts.clone().unwrap();
+    assert_eq!(counts.withheld, [("signed".to_owned(), 1)].into());
+}
+
+/// PRV-31: what a payer gets of a signature still verifies, or it gets none.
+#[test]
+fn a_signature_that_leaves_holds_for_whoever_gets_it() {
+    let search = format!("{SEARCH}&_revinclude=Provenance:target");
+    for (elements, leaves) in [(r#""*""#, true), (r#""code", "subject", "recorder""#, false)] {
+        let (ehr, mut gateway) = stage("demanded", r#""Provenance:target""#, elements);
+        put(&ehr, &signed("one"));
+        let mut addressed = condition("two", "headache");
+        addressed["note"] = json!([{"text": format!("see {}/Condition/one", ehr.base())}]);
+        let signature = forge(&party(), &addressed).signed_element();
+        put(&ehr, &[addressed, provenance("of-two", &["Condition/two"], &[signature])]);
+        let answer = gateway.payer("lanternfield").get(&search);
+        let found = answer.searchset();
+        let all: &[&str] = &["Condition/one", "Condition/two", "Provenance/of-one"];
+        assert_eq!(found.names(), names(if leaves { all } else { &all[..2] }));
+        if leaves {
+            let (mut record, mut about) = (Tape::new(), Tape::new());
+            let record = record.read(found.resource("Condition/one").as_bytes()).unwrap().root();
+            let about = about.read(found.resource("Provenance/of-one").as_bytes()).unwrap().root();
+            let signature = about.get("signature").unwrap().each().next().unwrap();
+            let examined = examine_apart(record, signature, &rules(), instant(AT));
+            assert_eq!(examined.verdict, Verdict::Verified, "{examined:#?}");
+        }
+        let id = answer.header("x-request-id").to_owned();
+        let counts = gateway.stop().exchange(&id).counts.clone().unwrap();
+        assert_eq!(counts.withheld, [("signed".to_owned(), if leaves { 1 } else { 2 })].into());
     }
 }
