@@ -42,7 +42,7 @@ fn entry(now: Now) -> Entry {
             released: 11,
             withheld: BTreeMap::from([("sensitive".to_owned(), 1)]),
             redacted: 22,
-            look_ups: Default::default(),
+            look_ups: BTreeMap::new(),
             authorship: BTreeMap::new(),
             ignored: Vec::new(),
         }),

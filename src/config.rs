@@ -9,17 +9,20 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Span;
 
 use crate::fhir::name::ResourceType;
 use crate::oauth::{Algorithm, KeySet, Purpose, Scopes};
+use crate::signature::{Dialect, Signer};
 
 mod client;
 mod file;
 mod issuer;
 mod load;
 mod raw;
+mod signing;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -46,6 +49,10 @@ pub struct Config {
     pub policy: Policy,
     /// `[audit]`
     pub audit: Audit,
+    /// `[organization]`
+    pub organization: Organization,
+    /// `[signing]`: how answers are signed, where that was agreed. Default: none are.
+    pub signing: Option<Signing>,
     /// `[[issuer]]`: whose tokens are accepted. May be empty where clients come with certificates.
     pub issuers: Vec<Issuer>,
     /// `[[client]]`: who may ask at all.
@@ -245,6 +252,30 @@ pub struct Audit {
     pub directory: PathBuf,
 }
 
+/// `[organization]`: whose gateway it is. It signs answers, and stands in Provenance of the gateway's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// `identifier`, `system|value`: its system. Default: `base_url` of `[listen]`, as a URI (`urn:ietf:rfc:3986`).
+    pub system: String,
+    /// Its value.
+    pub value: String,
+    /// `name`: for people. Default: the host of `base_url`.
+    pub name: String,
+}
+
+/// `[signing]`: how the organisation signs.
+#[derive(Debug)]
+pub struct Signing {
+    /// `certificate`: PEM file, its own first, then those of the authorities between. It names the organisation: an NPI or tax
+    /// id as `otherName` of its OID, a URI as URI, others as `names` says. Required.
+    pub certificate: Certificates,
+    /// `key`: PEM file of its key: RSA of at least 2048 bits, P-256 or P-384, which sign by RS256, ES256 and ES384. Required.
+    pub key: PrivateKey,
+    /// The organisation with that key; `[signing.names]` tells which names stand for the identifiers of a system: `uri`, or
+    /// the OID of an `otherName`.
+    pub signer: Arc<Signer>,
+}
+
 /// `[[issuer]]`: an authorization server whose access tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct Issuer {
@@ -317,6 +348,9 @@ pub struct Registration {
     /// `bound`: whether its tokens must be bound to its certificate (RFC 8705). Default `false`; a token that is
     /// bound is held to it in any case.
     pub bound: bool,
+    /// `signed_answers`: the edition of CDex, `2.1.0` or `ci`, in which searchsets for it are signed; what cannot be signed is
+    /// refused. Default: nothing is signed.
+    pub signed_answers: Option<Dialect>,
     /// `[client.attributes]`: texts handed to the policy.
     pub attributes: BTreeMap<String, String>,
 }

@@ -19,6 +19,7 @@ mod pages;
 mod patients;
 mod public;
 mod searchset;
+mod signing;
 mod trail;
 mod witness;
 
@@ -54,10 +55,11 @@ use crate::respond::{self, Answer};
 use crate::rewrite::{ProvenanceFrom, Question, rewrite};
 use crate::understand::{self, Asked, Interaction, PageKey, Setting, UnderstandError, understand};
 use content::Links;
-use trail::Trail;
+use trail::{Trail, Whole};
 
 pub use crowd::Crowd;
 pub use public::PublicDocuments;
+pub use signing::Signatory;
 pub use witness::Witness;
 
 /// What all cores share.
@@ -87,6 +89,8 @@ pub struct Shared {
     pub ehr_base: Box<str>,
     /// How the EHR is asked for Provenance.
     pub provenance: ProvenanceFrom,
+    /// Who signs answers, where that was agreed.
+    pub signatory: Option<Signatory>,
     /// Documents that need no token.
     pub public: PublicDocuments,
     /// Time.
@@ -156,15 +160,15 @@ impl Gateway {
         Self { shared, ehr }
     }
 
-    /// One request and its answer; `batch` is the exchange that it is an entry of.
+    /// One request and its answer; `whole` is what it is a piece of.
     async fn exchange(
         self: Rc<Self>,
         arrival: Arrival,
         exchange: ExchangeId,
         now: Now,
-        batch: Option<ExchangeId>,
+        whole: Option<Whole>,
     ) -> Answer {
-        let mut trail = Box::new(Trail::begin(exchange, now, &arrival, batch));
+        let mut trail = Box::new(Trail::begin(exchange, now, &arrival, whole));
         let Ok(room) = self.shared.audit.reserve() else {
             self.shared.metrics.audit_failure();
             return respond::unrecorded(exchange);
@@ -198,6 +202,7 @@ impl Gateway {
             return Box::pin(self.plan(asked, &client, room, trail)).await.map(Judged::Everything);
         }
         let interaction = self.understand(&mut accepted, &client, trail).await?;
+        signing::check(&interaction, trail)?;
         let decision = Token128::random().map(DecisionId).ok_or(Fault::Randomness)?;
         let scopes: Vec<ScopeGrant<'_>> = client.scopes().grants().iter().map(scope_grant).collect();
         check_scopes(&scopes, &interaction, decision)?;

@@ -326,6 +326,9 @@ pub const AUDIT_CHECKPOINT_SYNC: Duration = Duration::from_secs(1);
 
 /// A resource whose signatures are verified, or that is signed: documents with scans in them fit.
 pub const SIGNED_BYTES: usize = 64 * 1024 * 1024;
+/// An answer that is held until it is signed: as much as `$everything` may hold. Its canonical form and its tokens take some
+/// five times as much while it is signed, by no more than one answer a processor.
+pub const SIGNED_ANSWER_BYTES: usize = EVERYTHING_BYTES;
 /// Signatures in one resource, those inside it included: each costs a public-key operation and a canonical form.
 pub const SIGNATURES: usize = 32;
 /// Signatures of one signer in one JWS, which differ by certificate.

@@ -9,6 +9,7 @@ pub mod body;
 mod everything;
 pub mod outcome;
 pub mod refusal;
+mod signed;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use batch::{Composed, compose};
 use body::{Body, Sender};
 pub use everything::{Merged, Merging, Unmerged};
 use refusal::Refusal;
+pub use signed::{Finished, Signed};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
@@ -72,6 +74,11 @@ pub fn not_modified(tag: &str, recorded: &Receipt) -> Answer {
 pub fn batch(composed: Composed, recorded: &Receipt) -> Answer {
     let body = Body::whole(composed.into());
     Answer(response(StatusCode::OK, Media::FhirJson, recorded.exchange(), body))
+}
+
+/// A searchset that is signed, recorded.
+pub fn signed(signed: Signed, recorded: &Receipt) -> Answer {
+    Answer(response(StatusCode::OK, Media::FhirJson, recorded.exchange(), Body::whole(signed.into())))
 }
 
 /// All about a patient, and the operation itself recorded.

@@ -19,7 +19,7 @@ use crate::accept::AcceptRules;
 use crate::admin::{self, Readiness};
 use crate::audit::Audit;
 use crate::audit::entry::{Decision, Effect, Entry, Kind};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::config::{self, ClientCertificates, Config, Fact, UpstreamCredential};
 use crate::decide::{DecisionCache, EngineSetting, LookBack, Policies, PolicySettings};
 use crate::fetch::Ehr;
@@ -27,7 +27,7 @@ use crate::fetch::answers::{AnswerCache, KeepFor};
 use crate::fetch::credential::{ClientCredentials, Credential, bearer};
 use crate::fetch::facts::FactSource;
 use crate::fetch::pool::Pool;
-use crate::gateway::{Crowd, Gateway, PublicDocuments, Shared, Witness};
+use crate::gateway::{Crowd, Gateway, PublicDocuments, Shared, Signatory, Witness};
 use crate::identify::Identities;
 use crate::listen;
 use crate::metrics::Metrics;
@@ -67,13 +67,14 @@ struct Upstream {
 }
 
 /// Builds everything that a configuration names and throws it away again: what `portcullis check` does.
-pub fn check(config: &Arc<Config>) -> Result<String, StartError> {
+pub fn check(config: &Arc<Config>, now: Now) -> Result<String, StartError> {
     let mut problems = Vec::new();
     let policies = keep(load_policies(config), &mut problems);
     keep(Upstream::new(config), &mut problems);
     keep(server_tls(config), &mut problems);
     keep(Identities::new(config).map_err(|error| vec![format!("issuer: {error}")]), &mut problems);
     keep(accept_rules(config), &mut problems);
+    keep(signatory(config, now), &mut problems);
     match policies {
         Some(policies) if problems.is_empty() => {
             let set = policies.current();
@@ -200,13 +201,14 @@ impl Parts {
         let identities = keep(Identities::new(config).map_err(|error| vec![format!("issuer: {error}")]), &mut problems);
         let rules = keep(accept_rules(config), &mut problems);
         let lookback = keep(look_back(config), &mut problems);
+        let signatory = keep(signatory(config, clock.now()), &mut problems);
         let metrics = keep(Metrics::new().map_err(|error| vec![error.to_string()]), &mut problems);
         let pages = keep(PageKey::random().ok_or_else(|| vec!["no randomness".to_owned()]), &mut problems);
         let audit = keep(
             Audit::open(&config.audit.directory, clock.clone()).map_err(|error| vec![format!("audit: {error}")]),
             &mut problems,
         );
-        let ready = (policies, upstream, tls, identities, rules, lookback, metrics, pages, audit);
+        let ready = (policies, upstream, tls, identities, rules, lookback, signatory, metrics, pages, audit);
         let (
             Some(policies),
             Some(upstream),
@@ -214,6 +216,7 @@ impl Parts {
             Some(identities),
             Some(rules),
             Some(lookback),
+            Some(signatory),
             Some(metrics),
             Some(pages),
             Some(audit),
@@ -242,6 +245,7 @@ impl Parts {
                 config::ProvenanceFrom::Include => rewrite::ProvenanceFrom::Include,
                 config::ProvenanceFrom::Search => rewrite::ProvenanceFrom::Search,
             },
+            signatory,
             public: PublicDocuments::new(token_source(config), clock.now().to_instant()),
             clock,
             metrics: Arc::new(metrics),
@@ -272,6 +276,15 @@ fn load_policies(config: &Config) -> Result<Policies, Vec<String>> {
 fn look_back(config: &Config) -> Result<LookBack, Vec<String>> {
     let texts = config.policy.lookback.iter().map(|period| period.text.as_str());
     LookBack::parse(texts).ok_or_else(|| vec!["policy.lookback: a period is not supported".to_owned()])
+}
+
+fn signatory(config: &Config, now: Now) -> Result<Option<Signatory>, Vec<String>> {
+    let Some(signing) = &config.signing else { return Ok(None) };
+    if !signing.signer.is_valid_at(now) {
+        let path = signing.certificate.path().display();
+        return Err(vec![format!("signing.certificate: {path}: the certificate is not valid today")]);
+    }
+    Ok(Some(Signatory::new(Arc::clone(&signing.signer))))
 }
 
 fn accept_rules(config: &Config) -> Result<AcceptRules, Vec<String>> {

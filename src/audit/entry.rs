@@ -86,6 +86,9 @@ pub struct Entry {
     /// SHA-256 of the body that was sent, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The signature on the body, where it was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// From the request's head to this entry, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<u64>,
@@ -170,6 +173,15 @@ pub struct Outcome {
     pub fault: Option<String>,
 }
 
+/// How the gateway signed what it sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The edition of CDex: `ci` or `2.1.0`.
+    pub edition: String,
+    /// SHA-256 of the signer's certificate in DER, in hexadecimal.
+    pub certificate: String,
+}
+
 /// How many resources came and went. For an operation that is made of parts: how many its parts released, and how many of
 /// them are in its answer, each once; what was withheld is in the records of the parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +256,7 @@ impl Entry {
             counts: None,
             patients: Vec::new(),
             digest: None,
+            signature: None,
             duration_us: None,
             delivery: None,
             software: None,
@@ -326,6 +339,10 @@ impl Entry {
             shorten_counts(&mut counts.withheld, text, members);
             shorten_counts(&mut counts.authorship, text, members);
             shorten_counts(&mut counts.look_ups, text, members);
+        }
+        if let Some(signature) = &mut self.signature {
+            shorten_text(&mut signature.edition, text);
+            shorten_text(&mut signature.certificate, text);
         }
         if let Some(cut) = &mut self.cut {
             shorten_text(&mut cut.digest, text);

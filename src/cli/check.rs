@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::{CliError, ConfigArgument, printed};
+use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Registration, UpstreamCredential};
 use crate::start;
 
@@ -23,7 +24,7 @@ pub struct Arguments {
 pub(super) fn command(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CliError> {
     let config = arguments.config.load()?;
     let config = Arc::new(config);
-    let policies = start::check(&config).map_err(CliError::Start)?;
+    let policies = start::check(&config, Clock::System.now()).map_err(CliError::Start)?;
     printed(summary(&config, arguments, &policies, out))
 }
 

@@ -81,13 +81,7 @@ pub(super) fn allowed(name: &str) -> Result<Algorithm, String> {
 pub(super) fn mapped(text: &str) -> Result<(String, NameKind), String> {
     let usage = || "SYSTEM=uri, or SYSTEM= and an OID such as 2.16.840.1.113883.4.6".to_owned();
     let (system, kind) = text.rsplit_once('=').filter(|(system, _)| !system.is_empty()).ok_or_else(usage)?;
-    let is_oid =
-        kind.contains('.') && kind.split('.').all(|arc| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()));
-    let kind = match kind {
-        "uri" => NameKind::Uri,
-        oid if is_oid => NameKind::Other(oid.to_owned().into()),
-        _ => return Err(usage()),
-    };
+    let kind = NameKind::parse(kind).ok_or_else(usage)?;
     Ok((system.to_owned(), kind))
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Takes: the sections, the issuers and how client certificates are asked for. Gives: every [`Registration`].
 //! Refuses: an unknown issuer, a repeated id or certificate, purposes and scopes that do not exist, and proofs
-//! that can never be given because no certificate is asked for.
+//! that can never be given because no certificate is asked for;
+//! signed answers where nothing signs.
 
 use super::load::some_text;
 use super::raw::Section;
+use super::signing::dialect;
 use super::{CertificateMatch, ClientCertificates, Proof, Registration};
 use crate::limits;
 use crate::oauth::{Grant, Purpose, Scopes};
@@ -14,6 +16,7 @@ pub(super) fn clients(
     sections: Vec<Section<'_>>,
     issuers: &[String],
     certificates: Option<ClientCertificates>,
+    signs: bool,
 ) -> Option<Vec<Registration>> {
     let mut ids = Vec::new();
     let mut matches: Vec<CertificateMatch> = Vec::new();
@@ -36,7 +39,12 @@ pub(super) fn clients(
         if section.has("certificate") && certificates == Some(ClientCertificates::Off) {
             section.problem("certificate", "can never be shown: [listen.tls] asks for no client certificates");
         }
-        clients.push(client(section, id, certificate, issuers, certificates));
+        let signed_answers = section.text("signed_answers", dialect);
+        if section.has("signed_answers") && !signs {
+            section.problem("signed_answers", "cannot be given: there is no [signing] to sign with");
+        }
+        let client = client(section, id, certificate, issuers, certificates);
+        clients.push(client.map(|client| Registration { signed_answers, ..client }));
     }
     clients.into_iter().collect()
 }
@@ -95,6 +103,7 @@ fn client(
         purpose,
         scopes: granted,
         bound,
+        signed_answers: None,
         attributes: attributes.into_iter().collect(),
     })
 }

@@ -14,7 +14,7 @@ use toml::de::DeTable;
 use super::raw::{Report, Section};
 use super::{
     Admin, Audit, Cache, Certificates, ClientCertificates, Config, Engine, Fact, File, HttpUrl, Listen, ListenTls, Log,
-    LogLevel, Lookback, Policy, PrivateKey, Problem, client, issuer, upstream,
+    LogLevel, Lookback, Policy, PrivateKey, Problem, client, issuer, signing, upstream,
 };
 use crate::fhir::name::ResourceType;
 use crate::limits;
@@ -58,9 +58,14 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
     let policy = root.required_section("policy").and_then(policy);
     let audit = root.required_section("audit").and_then(audit);
     let log = log(root.section("log"));
-    let base_url = listen.as_ref().map(|listen| listen.base_url.as_str());
+    let base_url = listen.as_ref().map(|listen| &listen.base_url);
+    let organization = signing::organization(root.section("organization"), base_url);
+    let signing_section = root.optional_section("signing");
+    let signs = root.has("signing");
+    let signing = signing_section.and_then(|section| signing::signing(section, organization.as_ref()));
+    let base_url = base_url.map(HttpUrl::as_str);
     let issuers = issuer::issuers(root.sections("issuer"), base_url);
-    let clients = client::clients(root.sections("client"), &issuers.names, certificates);
+    let clients = client::clients(root.sections("client"), &issuers.names, certificates, signs);
     if !root.has("client") {
         root.problem("client", "no client is registered, so nobody could ask: write [[client]]");
     }
@@ -74,6 +79,8 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
         cache,
         policy: policy?,
         audit: audit?,
+        organization: organization?,
+        signing,
         issuers: issuers.complete?,
         clients: clients?,
         log,

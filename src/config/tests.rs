@@ -3,7 +3,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384};
+use rcgen::{CertificateParams, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, SanType};
 use toml::de::DeTable;
 
 use super::*;
@@ -23,6 +23,9 @@ impl Scratch {
         scratch.write("server.pem", &certificate);
         scratch.write("server.key", &key);
         scratch.write("other.key", &other_key);
+        let (certificate, key) = signing_pair();
+        scratch.write("signing.pem", &certificate);
+        scratch.write("signing.key", &key);
         scratch.write("token", "  s3cr3t-token\n");
         scratch.write("jwks.json", &jwks());
         scratch.write("roster.json", "{}");
@@ -54,6 +57,15 @@ fn certificate_pair() -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     (certificate.pem(), key.serialize_pem())
+}
+
+/// The certificate of `https://clinic.example.org`.
+fn signing_pair() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = vec![SanType::URI("https://clinic.example.org".try_into().unwrap())];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
 fn jwks() -> String {
@@ -152,6 +164,7 @@ issuer = "https://as.example.org"
 purposes = ["HPAYMT", "CLMATTCH"]
 scopes = ["system/Observation.rs?category=laboratory", "system/Patient.r"]
 bound = true
+signed_answers = "2.1.0"
 [client.attributes]
 line = "commercial"
 
@@ -164,6 +177,16 @@ scopes = ["system/Coverage.rs"]
 
 [log]
 level = "debug"
+
+[organization]
+identifier = "http://clinics.example.org|https://clinic.example.org"
+name = "Clinic"
+
+[signing]
+certificate = "signing.pem"
+key = "signing.key"
+[signing.names]
+"http://clinics.example.org" = "uri"
 "#;
 
 #[test]
@@ -172,6 +195,12 @@ fn a_minimal_file_gets_every_default() {
     let config = scratch.parse(MINIMAL).unwrap();
     assert_eq!(config.listen.allowed_hosts, ["gateway.example.org"]);
     assert!(config.listen.tls.is_none() && config.listen.threads.get() >= 1);
+    assert_eq!(config.organization.value, "https://gateway.example.org/fhir");
+    assert_eq!(
+        (config.organization.name.as_str(), config.organization.system.as_str()),
+        ("gateway.example.org", "urn:ietf:rfc:3986")
+    );
+    assert!(config.signing.is_none() && config.clients[0].signed_answers.is_none());
     assert_eq!(config.admin.address.to_string(), "127.0.0.1:9090");
     assert!(matches!(config.upstream.credential, UpstreamCredential::None));
     assert_eq!((config.cache.bytes, config.cache.seconds), (crate::limits::ANSWER_CACHE_BYTES, 60));
@@ -209,6 +238,12 @@ fn a_full_file_is_read_to_the_last_key() {
     assert!(matches!(&issuer.keys, KeySource::Url { url, ca: Some(_) } if url.host() == "as.example.org"));
     assert_eq!(config.clients[0].purpose, None);
     assert_eq!(config.clients[0].attributes["line"], "commercial");
+    assert_eq!(config.clients[0].signed_answers, Some(Dialect::Published));
+    assert!(config.clients[1].signed_answers.is_none() && config.signing.is_some());
+    assert_eq!(
+        (config.organization.value.as_str(), config.organization.name.as_str()),
+        ("https://clinic.example.org", "Clinic")
+    );
     let Proof::Certificate(CertificateMatch::Sha256(thumbprint)) = config.clients[1].proof else { panic!() };
     assert_eq!(thumbprint[10], 10);
 }
@@ -355,6 +390,13 @@ fn files_must_hold_what_they_are_for() {
     scratch.write("two words", "a b");
     for (from, to, expected) in [
         ("key = \"server.key\"\nclient_ca", "key = \"other.key\"\nclient_ca", "is not the key of the certificate"),
+        ("key = \"signing.key\"", "key = \"other.key\"", "signing.key: the first certificate is not that of the key"),
+        ("key = \"signing.key\"", "key = \"token\"", "holds no private key in pem"),
+        ("\"signing.pem\"", "\"server.pem\"", "signing.certificate: no name in the certificate"),
+        ("\"http://clinics.example.org\" = \"uri\"", "", "signing.certificate: no name in the certificate"),
+        ("= \"uri\"", "= \"dns\"", "signing.names: http://clinics.example.org: must be \"uri\" or an OID"),
+        ("example.org|https://clinic.example.org\"", "example.org\"", "organization.identifier: must be system|value"),
+        ("\"2.1.0\"", "\"3.0.0\"", "client.signed_answers: must be \"2.1.0\" or \"ci\""),
         ("key = \"server.key\"\nclient_ca", "key = \"server.pem\"\nclient_ca", "holds no private key in pem"),
         ("certificate = \"server.pem\"\nkey", "certificate = \"token\"\nkey", "holds no certificate"),
         ("client_key = \"server.key\"", "client_key = \"other.key\"", "is not the key of client_certificate"),

@@ -15,7 +15,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, IF_NONE_MATCH, TRANSFER
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
-use super::trail::Trail;
+use super::trail::{Trail, Whole};
 use super::{Gateway, Shared};
 use crate::accept::{Accepted, Arrival, Payload};
 use crate::audit::Reservation;
@@ -131,7 +131,7 @@ impl Gateway {
             entry.and_then(|entry| envelope.arrival(&entry).ok_or(unusable)).map_err(Fault::from)
         };
         match arrival {
-            Ok(arrival) => self.exchange(arrival, exchange, batch.now(), Some(batch.exchange())).await,
+            Ok(arrival) => self.exchange(arrival, exchange, batch.now(), Some(Whole::Batch(batch.exchange()))).await,
             Err(fault) => {
                 let Ok(room) = self.shared.audit.reserve() else {
                     self.shared.metrics.audit_failure();

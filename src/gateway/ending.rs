@@ -19,13 +19,16 @@ use crate::id::ExchangeId;
 use crate::limits;
 use crate::publish::Document;
 use crate::respond::refusal::{Fault, Refusal};
-use crate::respond::{self, Answer};
+use crate::respond::{self, Answer, Finished};
 use crate::rewrite::Question;
 
 impl Gateway {
     pub(super) async fn release(&self, released: Released, room: Reservation, mut trail: Box<Trail>) -> Answer {
         if trail.search().is_none() {
             return self.release_resource(released, room, trail).await;
+        }
+        if let Some(dialect) = trail.signs() {
+            return self.release_signed(Finished::Released(released), dialect, room, trail).await;
         }
         trail.log(200, None, &self.shared.metrics);
         match self.record(room, trail.entry(200, None, Some(released.as_bytes()))).await {

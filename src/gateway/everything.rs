@@ -14,7 +14,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use super::batch::Envelope;
-use super::trail::Trail;
+use super::trail::{Trail, Whole};
 use super::{Gateway, pages, scope_grant, takes_json};
 use crate::accept::{Accepted, Method};
 use crate::audit::Reservation;
@@ -26,7 +26,7 @@ use crate::id::{DecisionId, ExchangeId, Token128};
 use crate::identify::Client;
 use crate::limits;
 use crate::respond::refusal::{Fault, Refusal};
-use crate::respond::{self, Answer, Merging, Unmerged};
+use crate::respond::{self, Answer, Finished, Merging, Unmerged};
 use crate::rewrite::{RewriteError, rewrite};
 use crate::understand::{self, Asked, BatchEntry, Everything, Interaction, UnderstandError, understand};
 
@@ -152,6 +152,9 @@ impl Gateway {
                     let (received, released) = merging.counts();
                     trail.merged(received, released, plan.asked.patient());
                     let merged = merging.close(&own, &left_out);
+                    if let Some(dialect) = trail.signs() {
+                        return self.release_signed(Finished::Merged(merged), dialect, room, trail).await;
+                    }
                     trail.log(200, None, &self.shared.metrics);
                     match self.record(room, trail.entry(200, None, Some(merged.as_bytes()))).await {
                         Ok(receipt) => respond::merged(merged, &receipt),
@@ -229,7 +232,7 @@ impl Walk<'_> {
         self.begun += 1;
         let exchange = Token128::random().map(ExchangeId).ok_or(Fault::Randomness)?;
         let arrival = self.envelope.arrival(part).ok_or(Fault::TooCostly)?;
-        let whole = Some(self.trail.exchange());
+        let whole = Some(Whole::Operation(self.trail.exchange()));
         Ok(Rc::clone(self.gateway).exchange(arrival, exchange, self.trail.now(), whole).await)
     }
 }

@@ -5,6 +5,7 @@ use crate::decide::{DecideError, Engine, Permit};
 use crate::filter::{Tally, Withheld};
 use crate::metrics::{self, Authorship, Evidence, Metrics, Outcome, Reason, Verdict};
 use crate::respond::refusal::Fault;
+use crate::signature::SignError;
 
 /// Counts a decision.
 pub(super) fn decision(metrics: &Metrics, outcome: Result<&Permit, &DecideError>, engine: Engine) {
@@ -42,15 +43,19 @@ pub(super) fn resources(metrics: &Metrics, tally: &Tally) {
 /// How an exchange ended that ended in a fault.
 pub(super) fn outcome(fault: &Fault) -> Outcome {
     match fault {
-        Fault::Accept(_) | Fault::Understand(_) => Outcome::Malformed,
+        Fault::Accept(_) | Fault::Understand(_) | Fault::Unsigned => Outcome::Malformed,
         Fault::Identify(_) => Outcome::Unidentified,
         Fault::Crowded => Outcome::Crowded,
         Fault::Decide(DecideError::Denied(_) | DecideError::Scope { .. })
         | Fault::Rewrite { .. }
         | Fault::Absent
+        | Fault::Sign(SignError::Size | SignError::Unreadable)
         | Fault::TooCostly => Outcome::Denied,
-        Fault::Fetch(_) | Fault::Filter(_) | Fault::Part(_) => Outcome::Upstream,
-        Fault::Decide(_) | Fault::Audit(_) | Fault::Panic | Fault::Randomness => Outcome::Failed,
+        Fault::Fetch(_)
+        | Fault::Filter(_)
+        | Fault::Part(_)
+        | Fault::Sign(SignError::Numbers(_) | SignError::NumberRange) => Outcome::Upstream,
+        Fault::Decide(_) | Fault::Audit(_) | Fault::Panic | Fault::Randomness | Fault::Sign(_) => Outcome::Failed,
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::content::Links;
 use super::trail::{Trail, counts, delivery, hex};
-use super::{Gateway, Shared};
+use super::{Gateway, Shared, signing};
 use crate::audit::{Closer, Closing, Reservation};
 use crate::clock::Now;
 use crate::fetch::body::UpstreamBody;
@@ -26,6 +26,7 @@ use crate::limits;
 use crate::respond::body::Sender;
 use crate::respond::refusal::Fault;
 use crate::rewrite::Question;
+use crate::signature::SignError;
 use crate::understand::{Interaction, PageLink, UnderstandError};
 
 /// What of an exchange its pages need to know.
@@ -37,6 +38,8 @@ pub(super) struct About {
     now: Now,
     exchange: ExchangeId,
     began: Instant,
+    /// How much is held at most, where nothing is sent before all of it is there.
+    most: Option<usize>,
 }
 
 impl About {
@@ -50,6 +53,7 @@ impl About {
             now: trail.now(),
             exchange: trail.exchange(),
             began: trail.began(),
+            most: signing::most(trail),
         })
     }
 
@@ -369,6 +373,9 @@ impl Gathering<'_> {
 
     /// Sends what is ready, once it is too much to be held.
     async fn flush(&mut self) -> Result<(), Fault> {
+        if let Some(most) = self.about.most {
+            return if self.filter.output_len() > most { Err(Fault::Sign(SignError::Size)) } else { Ok(()) };
+        }
         let limit = match self.stage {
             Stage::Held(..) => limits::WHOLE_ANSWER_BYTES + 1,
             Stage::Sending(_) | Stage::Left => limits::STREAM_PIECE_BYTES,

@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::crowd::Place;
 use crate::accept::Arrival;
-use crate::audit::entry::{Counts, Decision, Delivery, Effect, Outcome, ServedFrom};
+use crate::audit::entry::{Counts, Decision, Delivery, Effect, Outcome, ServedFrom, Signature};
 use crate::audit::{AuditError, Entry, Noted, Reservation};
 use crate::clock::Now;
 use crate::decide::{DecideError, Permit};
@@ -21,6 +21,7 @@ use crate::identify::Client;
 use crate::metrics::{self, Metrics};
 use crate::respond::refusal::Fault;
 use crate::rewrite::Prepared;
+use crate::signature::Dialect;
 use crate::understand::{Everything, Interaction, TotalWanted};
 
 /// The search an exchange is about, as far as an answer without resources needs it.
@@ -28,6 +29,15 @@ use crate::understand::{Everything, Interaction, TotalWanted};
 pub(super) struct AskedSearch {
     pub(super) canonical: String,
     pub(super) states_total: bool,
+}
+
+/// What an exchange is a piece of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whole {
+    /// A batch, of which it is an entry.
+    Batch(ExchangeId),
+    /// An operation, of which it is a part; what a client is sent is the operation's answer.
+    Operation(ExchangeId),
 }
 
 #[derive(Debug)]
@@ -42,15 +52,18 @@ pub(super) struct Trail {
     condition: Option<Box<str>>,
     redacted: u32,
     concealed: bool,
+    /// Whether its answer is only a part of what the client is sent.
+    is_part: bool,
     /// Held until the answer is made, and where it is made in pieces, until the last.
     place: Option<Place>,
 }
 
 impl Trail {
-    /// The trail of a request; `batch` is the exchange that it is an entry or a part of.
-    pub(super) fn begin(exchange: ExchangeId, now: Now, arrival: &Arrival, batch: Option<ExchangeId>) -> Self {
+    /// The trail of a request; `whole` is what it is a piece of.
+    pub(super) fn begin(exchange: ExchangeId, now: Now, arrival: &Arrival, whole: Option<Whole>) -> Self {
         let mut trail = Self::bare(exchange, now);
-        trail.entry.batch = batch.map(|batch| batch.to_string());
+        trail.entry.batch = whole.map(|(Whole::Batch(id) | Whole::Operation(id))| id.to_string());
+        trail.is_part = matches!(whole, Some(Whole::Operation(_)));
         trail.entry.peer = Some(arrival.peer.ip().to_string());
         trail.entry.method = Some(method_name(&arrival.parts.method).to_owned());
         trail
@@ -85,6 +98,7 @@ impl Trail {
             condition: None,
             redacted: 0,
             concealed: false,
+            is_part: false,
             place: None,
         }
     }
@@ -114,6 +128,11 @@ impl Trail {
 
     pub(super) fn client(&self) -> Option<&Client> {
         self.client.as_ref()
+    }
+
+    /// The edition of CDex in which the answer is to be signed, where that was agreed.
+    pub(super) fn signs(&self) -> Option<Dialect> {
+        self.client.as_ref().filter(|_| !self.is_part).and_then(Client::signed_answers)
     }
 
     pub(super) fn search(&self) -> Option<&AskedSearch> {
@@ -216,6 +235,19 @@ impl Trail {
     pub(super) fn merged(&mut self, received: u64, released: u64, patient: &Id) {
         self.entry.counts = Some(Counts { received, released, ..Counts::default() });
         self.entry.patients = if released > 0 { vec![patient.to_string()] } else { Vec::new() };
+    }
+
+    /// Notes that what was judged and may leave does not, after all.
+    pub(super) fn unreleased(&mut self) {
+        if let Some(counts) = &mut self.entry.counts {
+            (counts.released, counts.redacted) = (0, 0);
+        }
+        self.entry.patients.clear();
+    }
+
+    /// Notes that what is sent is signed.
+    pub(super) fn signed(&mut self, dialect: Dialect, thumbprint: &[u8]) {
+        self.entry.signature = Some(Signature { edition: dialect.as_str().to_owned(), certificate: hex(thumbprint) });
     }
 
     /// Notes a fault before it becomes an answer.

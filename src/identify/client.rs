@@ -12,6 +12,7 @@ use super::claims::Claims;
 use super::{IdentifyError, Permission, Purpose, Scopes};
 use crate::config::Registration;
 use crate::fhir::name::ResourceType;
+use crate::signature::Dialect;
 
 /// How a client proved that it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,11 @@ impl Client {
         &self.0.registration.attributes
     }
 
+    /// The edition of CDex in which searchsets for it are signed, where that was agreed.
+    pub fn signed_answers(&self) -> Option<Dialect> {
+        self.0.registration.signed_answers
+    }
+
     /// How it proved that it is there.
     pub fn method(&self) -> Method {
         self.0.method
@@ -141,6 +147,7 @@ impl Client {
             purpose: Some(purpose),
             scopes: Scopes::parse(scopes),
             bound: false,
+            signed_answers: None,
             attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         Self::of_certificate(&Arc::new(registration)).unwrap()

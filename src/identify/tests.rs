@@ -131,6 +131,7 @@ pub(super) fn registration(id: &str) -> Registration {
         purpose: Purpose::parse("HPAYMT"),
         scopes: Scopes::parse("system/*.rs"),
         bound: false,
+        signed_answers: None,
         attributes: [("line".to_owned(), "commercial".to_owned())].into(),
     }
 }

@@ -18,6 +18,7 @@ use crate::id::DecisionId;
 use crate::identify::IdentifyError;
 use crate::limits;
 use crate::rewrite::RewriteError;
+use crate::signature::SignError;
 use crate::understand::UnderstandError;
 
 /// The fault that ended an exchange, by step.
@@ -61,6 +62,12 @@ pub enum Fault {
     /// An operation finds more than one answer holds.
     #[error("more than one answer holds")]
     TooCostly,
+    /// Signatures were agreed, and only searchsets are signed.
+    #[error("a read, where signatures were agreed")]
+    Unsigned,
+    /// Signatures were agreed, and the answer cannot be signed.
+    #[error("sign: {0}")]
+    Sign(SignError),
     /// A part of an operation was answered with this status.
     #[error("a part of the operation was answered {0}")]
     Part(StatusCode),
@@ -115,6 +122,8 @@ impl Refusal {
             Fault::Audit(_) => Some(Self::unrecorded()),
             Fault::Absent => Some(absent()),
             Fault::TooCostly => Some(too_costly()),
+            Fault::Unsigned => Some(unsigned()),
+            Fault::Sign(error) => Some(sign(*error)),
             Fault::Part(status) => Some(part(*status)),
             Fault::Panic | Fault::Randomness => Some(Self::internal()),
         }
@@ -180,6 +189,33 @@ fn absent() -> Refusal {
 fn too_costly() -> Refusal {
     let text = "The operation finds more than one answer holds; search type by type, `Patient/[id]/[type]`.";
     simple(StatusCode::PAYLOAD_TOO_LARGE, "too-costly", "too-costly", text)
+}
+
+/// CDex CONF-010.
+fn unsigned() -> Refusal {
+    let text =
+        "Signatures were agreed with this client, and only searchsets are signed: search instead, `[type]?_id=[id]`.";
+    simple(StatusCode::BAD_REQUEST, "business-rule", "unsigned", text)
+}
+
+/// An answer that was to be signed is sent signed or not at all.
+fn sign(error: SignError) -> Refusal {
+    use SignError as E;
+    match error {
+        // The gateway wrote it: what cannot be read is beyond a bound of reading.
+        E::Size | E::Unreadable => {
+            let text = "The answer is too large to be signed; ask for less, or for smaller pages by _count.";
+            simple(StatusCode::PAYLOAD_TOO_LARGE, "too-costly", "unsignable", text)
+        }
+        E::Numbers(_) | E::NumberRange => {
+            let text = "A number in the records has more digits than a signature can protect; nothing is released.";
+            simple(StatusCode::BAD_GATEWAY, "processing", "unsignable", text)
+        }
+        E::AlreadySigned | E::Cryptography | E::Unsignable | E::Validity => {
+            let text = "The answer could not be signed; nothing is released.";
+            simple(StatusCode::INTERNAL_SERVER_ERROR, "exception", "unsignable", text)
+        }
+    }
 }
 
 /// A part that could not be answered takes the whole with it: half of everything looks like all of it.

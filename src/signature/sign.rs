@@ -5,6 +5,7 @@
 //! given away; certificate, key and `who` belong together. Refuses: a Bundle that is signed already, numbers that a double
 //! cannot hold, a certificate that is not valid. The only randomness is what ECDSA and PSS ask for.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
@@ -93,6 +94,7 @@ pub struct Signer {
     /// Base64 of DER, leaf first.
     chain: Vec<String>,
     leaf: Certificate,
+    thumbprint: [u8; 32],
     who: (String, String),
     display: Option<String>,
 }
@@ -126,11 +128,14 @@ impl Signer {
             return Err(SignerError::Who);
         }
         let display = leaf.display.clone();
+        let mut thumbprint = [0; 32];
+        thumbprint.copy_from_slice(digest(&SHA256, chain.first().ok_or(SignerError::Chain)?).as_ref());
         let signer = Self {
             key,
             algorithm,
             chain: chain.iter().map(|der| STANDARD.encode(der)).collect(),
             leaf,
+            thumbprint,
             who: (system.to_owned(), value.to_owned()),
             display,
         };
@@ -162,6 +167,16 @@ impl Signer {
     pub fn with_display(mut self, display: String) -> Self {
         self.display = Some(display);
         self
+    }
+
+    /// SHA-256 of its certificate in DER.
+    pub fn thumbprint(&self) -> [u8; 32] {
+        self.thumbprint
+    }
+
+    /// Whether its certificate is valid.
+    pub fn is_valid_at(&self, now: Now) -> bool {
+        self.leaf.is_valid_at(now.timestamp())
     }
 
     /// The signature of a header and a payload, known to hold by the certificate.
@@ -222,7 +237,7 @@ pub fn sign(bundle: &[u8], signer: &Signer, when: Now, dialect: Dialect) -> Resu
     if bundle.len() > limits::SIGNED_BYTES {
         return Err(SignError::Size);
     }
-    if !signer.leaf.is_valid_at(when.timestamp()) {
+    if !signer.is_valid_at(when) {
         return Err(SignError::Validity);
     }
     let mut tape = Tape::new();

@@ -20,6 +20,19 @@ pub enum NameKind {
     Other(Cow<'static, str>),
 }
 
+impl NameKind {
+    /// The kind by its name: `uri`, or the OID of an `otherName` in dotted decimals.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_oid =
+            text.contains('.') && text.split('.').all(|arc| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()));
+        match text {
+            "uri" => Some(Self::Uri),
+            oid if is_oid => Some(Self::Other(oid.to_owned().into())),
+            _ => None,
+        }
+    }
+}
+
 /// One subject alternative name that can identify a signer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectName {

@@ -37,6 +37,7 @@ mod properties;
 mod refusals;
 mod sensitivity;
 mod signature;
+mod signed_answers;
 mod starter;
 mod streaming;
 mod support;

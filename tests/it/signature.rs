@@ -5,7 +5,7 @@ mod certificates;
 mod commands;
 mod gateway;
 mod published;
-mod stage;
+pub(crate) mod stage;
 
 use portcullis::fhir::json::Tape;
 use portcullis::oauth::algorithm::Algorithm;

@@ -39,6 +39,7 @@ fn full(text: &str, members: usize) -> Entry {
         }),
         patients: list(),
         digest: Some(text.clone()),
+        signature: Some(Signature { edition: text.clone(), certificate: text.clone() }),
         duration_us: Some(u64::MAX),
         delivery: Some(Delivery::Whole),
         software: Some(text.clone()),

@@ -16,27 +16,27 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 
-pub(super) const AT: &str = "2026-11-27T12:00:00.000Z";
-pub(super) const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
-pub(super) const ORGANISATION: (&str, &str) = (NPI, "1234567893");
-pub(super) const SEARCHSET: &str = r#"{"resourceType":"Bundle","id":"set-1","type":"searchset","total":1,"link":[{"relation":"self","url":"https://gateway.example.org/fhir/Observation?patient=p1"}],"entry":[{"fullUrl":"https://gateway.example.org/fhir/Observation/o1","resource":{"resourceType":"Observation","id":"o1","meta":{"versionId":"1"},"status":"final","code":{"text":"glucose, \u00e4rztlich \"geprüft\""},"valueQuantity":{"value":13.2,"unit":"g/dL"}},"search":{"mode":"match"}}]}"#;
+pub(crate) const AT: &str = "2026-11-27T12:00:00.000Z";
+pub(crate) const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
+pub(crate) const ORGANISATION: (&str, &str) = (NPI, "1234567893");
+pub(crate) const SEARCHSET: &str = r#"{"resourceType":"Bundle","id":"set-1","type":"searchset","total":1,"link":[{"relation":"self","url":"https://gateway.example.org/fhir/Observation?patient=p1"}],"entry":[{"fullUrl":"https://gateway.example.org/fhir/Observation/o1","resource":{"resourceType":"Observation","id":"o1","meta":{"versionId":"1"},"status":"final","code":{"text":"glucose, \u00e4rztlich \"geprüft\""},"valueQuantity":{"value":13.2,"unit":"g/dL"}},"search":{"mode":"match"}}]}"#;
 
 /// What one instant is to the gateway.
-pub(super) fn instant(text: &str) -> Now {
+pub(crate) fn instant(text: &str) -> Now {
     Now::at(text.parse().expect("an instant"))
 }
 
 /// Somebody with a key and certificates.
-pub(super) struct Party {
-    pub(super) key: Arc<KeyPair>,
-    pub(super) params: CertificateParams,
+pub(crate) struct Party {
+    pub(crate) key: Arc<KeyPair>,
+    pub(crate) params: CertificateParams,
     /// DER, its own first, without the root.
-    pub(super) chain: Vec<Vec<u8>>,
+    pub(crate) chain: Vec<Vec<u8>>,
     is_root: bool,
 }
 
 /// A certificate of the years 2026 to 2030.
-pub(super) fn params(organisation: &str) -> CertificateParams {
+pub(crate) fn params(organisation: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).expect("no names yet");
     params.not_before = date_time_ymd(2026, 1, 1);
     params.not_after = date_time_ymd(2031, 1, 1);
@@ -45,7 +45,7 @@ pub(super) fn params(organisation: &str) -> CertificateParams {
     params
 }
 
-pub(super) fn authority_params(name: &str) -> CertificateParams {
+pub(crate) fn authority_params(name: &str) -> CertificateParams {
     let mut params = params(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -53,7 +53,7 @@ pub(super) fn authority_params(name: &str) -> CertificateParams {
 }
 
 /// Names of a signer: an NPI as `otherName`, and a URI.
-pub(super) fn named(mut params: CertificateParams, npi: &str, uri: &str) -> CertificateParams {
+pub(crate) fn named(mut params: CertificateParams, npi: &str, uri: &str) -> CertificateParams {
     let oid = vec![2, 16, 840, 1, 113_883, 4, 6];
     params.subject_alt_names = vec![
         SanType::OtherName((oid, OtherNameValue::Utf8String(npi.to_owned()))),
@@ -62,60 +62,60 @@ pub(super) fn named(mut params: CertificateParams, npi: &str, uri: &str) -> Cert
     params
 }
 
-pub(super) fn leaf_params() -> CertificateParams {
+pub(crate) fn leaf_params() -> CertificateParams {
     let mut params = named(params("Invented clinic"), ORGANISATION.1, "https://clinic.example.org/fhir/Organization/1");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::ContentCommitment];
     params
 }
 
-pub(super) fn p256() -> KeyPair {
+pub(crate) fn p256() -> KeyPair {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key")
 }
 
 impl Party {
-    pub(super) fn self_signed(params: CertificateParams) -> Self {
+    pub(crate) fn self_signed(params: CertificateParams) -> Self {
         let key = p256();
         let der = params.self_signed(&key).expect("a certificate").der().to_vec();
         Self { key: Arc::new(key), params, chain: vec![der], is_root: true }
     }
 
     /// A party whose certificate is of this one.
-    pub(super) fn issue(&self, params: CertificateParams, key: KeyPair) -> Self {
+    pub(crate) fn issue(&self, params: CertificateParams, key: KeyPair) -> Self {
         let issuer = Issuer::from_params(&self.params, &*self.key);
         let der = params.signed_by(&key, &issuer).expect("a certificate").der().to_vec();
         let above = if self.is_root { Vec::new() } else { self.chain.clone() };
         Self { key: Arc::new(key), params, chain: [vec![der], above].concat(), is_root: false }
     }
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         authority().issue(leaf_params(), p256())
     }
 
-    pub(super) fn on_p384() -> Self {
+    pub(crate) fn on_p384() -> Self {
         authority().issue(leaf_params(), KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("a key"))
     }
 
-    pub(super) fn with_rsa() -> Self {
+    pub(crate) fn with_rsa() -> Self {
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
         authority().issue(leaf_params(), key)
     }
 
-    pub(super) fn key_pem(&self) -> String {
+    pub(crate) fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
 
-    pub(super) fn chain_pem(&self) -> String {
+    pub(crate) fn chain_pem(&self) -> String {
         let block = |der: &Vec<u8>| {
             format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
         };
         self.chain.iter().map(block).collect()
     }
 
-    pub(super) fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         Trust::new(self.chain_pem().as_bytes()).expect("authorities")
     }
 
-    pub(super) fn signer(&self) -> Signer {
+    pub(crate) fn signer(&self) -> Signer {
         let (key, chain) = (self.key_pem(), self.chain_pem());
         Signer::new(key.as_bytes(), chain.as_bytes(), ORGANISATION, &Identities::default()).expect("a signer")
     }
@@ -124,28 +124,28 @@ impl Party {
 static AUTHORITY: LazyLock<Party> = LazyLock::new(|| Party::self_signed(authority_params("Invented authority")));
 
 /// The authority that is believed.
-pub(super) fn authority() -> &'static Party {
+pub(crate) fn authority() -> &'static Party {
     &AUTHORITY
 }
 
 /// The organisation that signs.
-pub(super) fn party() -> Party {
+pub(crate) fn party() -> Party {
     Party::new()
 }
 
 /// Somebody else with a certificate of the same authority.
-pub(super) fn other_person() -> Party {
+pub(crate) fn other_person() -> Party {
     let mut params = named(params("Another clinic"), "1992999999", "https://other.example.org/fhir/Organization/9");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     authority().issue(params, p256())
 }
 
-pub(super) fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     Rules::new(authority().trust())
 }
 
 /// The codes of all findings that are more than notes.
-pub(super) fn codes(report: &Report) -> Vec<&'static str> {
+pub(crate) fn codes(report: &Report) -> Vec<&'static str> {
     let single = report.signatures.iter().flat_map(|signature| &signature.findings);
     let all = report.findings.iter().chain(single);
     all.filter(|finding| finding.weight != portcullis::signature::Weight::Note || finding.code.starts_with("who-"))
@@ -154,30 +154,30 @@ pub(super) fn codes(report: &Report) -> Vec<&'static str> {
 }
 
 /// What is found under the usual rules.
-pub(super) fn examined(bytes: &[u8]) -> Report {
+pub(crate) fn examined(bytes: &[u8]) -> Report {
     verify(bytes, &rules(), Some(instant(AT)))
 }
 
 /// The verdict, and one of the codes that are more than notes.
 #[track_caller]
-pub(super) fn told(name: &str, report: &Report, expected: Verdict, code: &str) {
+pub(crate) fn told(name: &str, report: &Report, expected: Verdict, code: &str) {
     assert_eq!(report.verdict, expected, "{name}: {report:#?}");
     assert!(codes(report).contains(&code), "{name}: {:?}", codes(report));
 }
 
 /// A signature by ES256, every part of which can be made otherwise.
-pub(super) struct Forge {
-    pub(super) header: Value,
-    pub(super) element: Value,
-    pub(super) payload: String,
-    pub(super) omitted: Omitted,
-    pub(super) content: String,
+pub(crate) struct Forge {
+    pub(crate) header: Value,
+    pub(crate) element: Value,
+    pub(crate) payload: String,
+    pub(crate) omitted: Omitted,
+    pub(crate) content: String,
     key: Arc<KeyPair>,
 }
 
 impl Forge {
     /// As the gateway would sign `content`.
-    pub(super) fn new(party: &Party, content: &str) -> Self {
+    pub(crate) fn new(party: &Party, content: &str) -> Self {
         let x5c: Vec<String> = party.chain.iter().map(|der| STANDARD.encode(der)).collect();
         Self {
             header: json!({
@@ -201,7 +201,7 @@ impl Forge {
     }
 
     /// Header and signature value, base64url.
-    pub(super) fn parts(&self, header: &str) -> (String, String) {
+    pub(crate) fn parts(&self, header: &str) -> (String, String) {
         let mut tape = Tape::new();
         let root = tape.read(self.content.as_bytes()).expect("JSON").root();
         let form = canonical(root, self.omitted).expect("a canonical form").bytes;
@@ -214,25 +214,25 @@ impl Forge {
     }
 
     /// The Signature with `data` in it.
-    pub(super) fn signed_element(&self) -> Value {
+    pub(crate) fn signed_element(&self) -> Value {
         let (header, signature) = self.parts(&self.header.to_string());
         self.with_jws(&format!("{header}.{}.{signature}", self.payload))
     }
 
     /// The Signature with another JWS.
-    pub(super) fn with_jws(&self, jws: &str) -> Value {
+    pub(crate) fn with_jws(&self, jws: &str) -> Value {
         let mut element = self.element.clone();
         element["data"] = json!(STANDARD.encode(jws));
         element
     }
 
     /// The content with this Signature.
-    pub(super) fn place(&self, element: &Value) -> Vec<u8> {
+    pub(crate) fn place(&self, element: &Value) -> Vec<u8> {
         let open = self.content.strip_suffix('}').expect("an object");
         format!("{open},\"signature\":{element}}}").into_bytes()
     }
 
-    pub(super) fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         self.place(&self.signed_element())
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct Setup {
     tls: String,
     upstream: String,
     sources: Option<String>,
-    files: Vec<(&'static str, String)>,
+    files: Vec<(String, String)>,
     more: String,
 }
 
@@ -109,9 +109,9 @@ impl Setup {
         Self { sources: Some(registry.to_owned()), ..self }
     }
 
-    /// Puts a file beside the registry.
-    pub(crate) fn with_file(mut self, name: &'static str, content: String) -> Self {
-        self.files.push((name, content));
+    /// Puts a file beside the configuration.
+    pub(crate) fn with_file(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.files.push((name.to_owned(), text.into()));
         self
     }
 
@@ -143,6 +143,7 @@ impl Setup {
         if let Some(registry) = &self.sources {
             folder.write("sources.toml", registry);
         }
+        self.files.iter().for_each(|(name, text)| folder.write(name, text));
         let payers = ["lanternfield".to_owned(), "oldmill".to_owned()];
         certs::make(&folder.path().join("certs"), &[HOST.to_owned()], &payers, false, Clock::System.now()).unwrap();
         let text = self.text(ehr);
