@@ -36,7 +36,7 @@ pub use decision::DecisionError;
 pub use elements::{ElementTree, Elements, Kept, Slices};
 pub use facts::{Code, ConsentFact, CoverageFact, Facts, PatientFacts, Provision};
 pub use input::{Caller, LookBack};
-pub use obligations::{Obligations, Patients, Reason, TypeRule, Verdicts};
+pub use obligations::{Obligations, Patients, Reason, StatesChanges, TypeRule, Verdicts};
 pub use permit::{DecideError, Denial, Engine, Permit, Revision};
 pub use policy::{EngineSetting, Policies, PolicySet, PolicySettings};
 pub use roster::{Membership, Roster, RosterError};

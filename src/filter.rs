@@ -7,6 +7,7 @@
 
 mod attribution;
 mod bundle;
+mod changes;
 mod closure;
 mod content;
 mod explain;
@@ -30,6 +31,7 @@ use thiserror::Error;
 
 pub use attribution::Attribution;
 pub use bundle::{BundleFilter, empty_searchset, searchset};
+pub use changes::{Assembler, states_changes};
 pub use closure::ContentLinks;
 pub use content::{Attached, content, offers};
 pub use explain::{Judged, explain};

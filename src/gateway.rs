@@ -36,6 +36,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH};
 use crate::accept::{AcceptRules, Accepted, Arrival, Method, accept};
 use crate::audit::{Audit, Reservation};
 use crate::clock::{Clock, Now};
+use crate::config::Organization;
 use crate::decide::{
     Caller, DecideError, DecisionCache, Facts, LookBack, Permit, Policies, PolicySet, ScopeGrant, check_scopes, decide,
 };
@@ -91,6 +92,8 @@ pub struct Shared {
     pub provenance: ProvenanceFrom,
     /// Who signs answers, where that was agreed.
     pub signatory: Option<Signatory>,
+    /// Whose gateway it is.
+    pub organization: Organization,
     /// Documents that need no token.
     pub public: PublicDocuments,
     /// Time.

@@ -246,6 +246,7 @@ impl Parts {
                 config::ProvenanceFrom::Search => rewrite::ProvenanceFrom::Search,
             },
             signatory,
+            organization: config.organization.clone(),
             public: PublicDocuments::new(token_source(config), clock.now().to_instant()),
             clock,
             metrics: Arc::new(metrics),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::elements::Elements;
-use super::obligations::{AllowedInclude, Label, Reason, TypeRule, Verdicts};
+use super::obligations::{AllowedInclude, Label, Reason, StatesChanges, TypeRule, Verdicts};
 use crate::authorship::Verdict;
 use crate::fhir::json::{Items, Kind, Tape, Value};
 use crate::fhir::name::{Id, ResourceType};
@@ -71,6 +71,7 @@ pub(super) struct Permitted {
     pub(super) includes: BTreeSet<AllowedInclude>,
     pub(super) page_cap: Option<u32>,
     pub(super) cache: Duration,
+    pub(super) provenance: Option<StatesChanges>,
 }
 
 /// Whose records, as the policy names them.
@@ -80,8 +81,18 @@ pub(super) enum NamedPatients {
     Roster(Box<str>),
 }
 
-const PERMISSION: &[&str] =
-    &["allow", "reasons", "conceal", "patients", "types", "withhold_labels", "includes", "page_cap", "cache_seconds"];
+const PERMISSION: &[&str] = &[
+    "allow",
+    "reasons",
+    "conceal",
+    "patients",
+    "types",
+    "withhold_labels",
+    "includes",
+    "page_cap",
+    "cache_seconds",
+    "provenance",
+];
 
 /// What the fast engine writes for a value that is not there.
 const UNDEFINED: &str = "\"<undefined>\"";
@@ -127,6 +138,7 @@ fn permitted(document: Value<'_>, reasons: Vec<Reason>) -> Result<Permitted, Dec
         includes: includes(required(document, "includes")?)?,
         page_cap,
         cache: Duration::from_secs(u64::from(cache)),
+        provenance: document.get("provenance").map(states_changes).transpose()?,
     })
 }
 
@@ -213,6 +225,10 @@ fn verdicts(value: Value<'_>) -> Result<Verdicts, DecisionError> {
     let verdict = |item| Verdict::parse(&string(item, "authorship")?).ok_or(DecisionError::Value("authorship"));
     let listed: Vec<_> = list(value, "authorship", Verdict::ALL.len())?.map(verdict).collect::<Result<_, _>>()?;
     if listed.is_empty() { Err(DecisionError::Empty("authorship")) } else { Ok(Verdicts::of(listed.into_iter())) }
+}
+
+fn states_changes(value: Value<'_>) -> Result<StatesChanges, DecisionError> {
+    StatesChanges::parse(&string(value, "provenance")?).ok_or(DecisionError::Value("provenance"))
 }
 
 fn elements(value: Value<'_>) -> Result<Elements, DecisionError> {

@@ -82,6 +82,25 @@ impl Verdicts {
     }
 }
 
+/// When an answer says, by Provenance of the gateway's own, what was done to its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatesChanges {
+    /// Whenever something is released.
+    Always,
+    /// Where the client asks for Provenance, by `_revinclude=Provenance:target`.
+    Asked,
+}
+
+impl StatesChanges {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "always" => Some(Self::Always),
+            "asked" => Some(Self::Asked),
+            _ => None,
+        }
+    }
+}
+
 /// What of one resource type may be released.
 #[derive(Clone, Debug)]
 pub struct TypeRule {
@@ -143,6 +162,7 @@ pub struct Obligations {
     pub(super) includes: BTreeSet<AllowedInclude>,
     pub(super) page_cap: Option<u32>,
     pub(super) cache: Duration,
+    pub(super) provenance: Option<StatesChanges>,
     sensitivity: Arc<Sensitivity>,
     /// For each label that a list computes, whether it is withheld.
     computed: Box<[bool]>,
@@ -162,6 +182,7 @@ impl Obligations {
         includes: BTreeSet<AllowedInclude>,
         page_cap: Option<u32>,
         cache: Duration,
+        provenance: Option<StatesChanges>,
         holdings: &Holdings,
     ) -> Self {
         types.sort_by_key(|(resource_type, _)| *resource_type);
@@ -176,6 +197,7 @@ impl Obligations {
             includes,
             page_cap,
             cache,
+            provenance,
             sensitivity,
             computed,
             digest,
@@ -261,6 +283,16 @@ impl Obligations {
         self.page_cap
     }
 
+    /// When an answer says what was done to its records; `None` is never.
+    pub fn states_changes(&self) -> Option<StatesChanges> {
+        self.provenance
+    }
+
+    /// Whether records with some label are withheld.
+    pub fn withholds_labels(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
     /// How long an answer may be kept and given again; zero is not at all.
     pub fn cache(&self) -> Duration {
         self.cache
@@ -314,6 +346,11 @@ impl Obligations {
             let target = include.target.map_or("", ResourceType::as_str);
             write!(out, "i{}:{}:{target};", include.source, include.parameter)?;
         }
-        write!(out, "n{:?}s{}", self.page_cap, self.cache.as_secs())
+        write!(out, "n{:?}s{}", self.page_cap, self.cache.as_secs())?;
+        match self.provenance {
+            None => Ok(()),
+            Some(StatesChanges::Always) => out.write_str("va"),
+            Some(StatesChanges::Asked) => out.write_str("vq"),
+        }
     }
 }

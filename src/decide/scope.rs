@@ -115,6 +115,7 @@ pub(super) fn bind(
         permitted.includes,
         permitted.page_cap,
         permitted.cache,
+        permitted.provenance,
         holdings,
     ))
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use envelope::State;
 
+use super::changes::{Assembler, Changes};
 use super::judge::{Judge, Mode, Verdict};
 use super::order::Order;
 use super::tally::{Tally, Withheld};
@@ -65,6 +66,8 @@ pub struct BundleFilter<'q> {
     along: HashSet<Reference>,
     /// The order that was asked for, where it can be told.
     order: Option<Order>,
+    /// What is said of what was done to the records, where the decision wants it said.
+    changes: Option<Changes<'q>>,
     /// What became of each resource; kept for [`super::explain`] only.
     account: Option<Vec<Judged>>,
 }
@@ -111,6 +114,7 @@ impl<'q> BundleFilter<'q> {
             looks_ahead: false,
             along: HashSet::new(),
             order: Order::of(question),
+            changes: None,
             account: None,
         }
     }
@@ -130,6 +134,13 @@ impl<'q> BundleFilter<'q> {
         Self { size: self.question.page_limit(), enough: self.question.page_size(), passed, ..self }
     }
 
+    /// Lets it say what was done to the records, where the decision wants it said (see [`super::states_changes`]).
+    pub fn stating(self, assembler: Option<Assembler<'q>>) -> Self {
+        let gateway = self.judge.bases().gateway;
+        let changes = assembler.and_then(|assembler| Changes::of(self.question, gateway, assembler));
+        Self { changes, ..self }
+    }
+
     /// Whether something that was written leads to what was withheld later. Where the EHR's searchsets are still at hand,
     /// all is written again, by [`Self::again`].
     pub fn leads_to_withheld(&self) -> bool {
@@ -139,7 +150,8 @@ impl<'q> BundleFilter<'q> {
     /// A filter for the same page that knows from the beginning what this one withheld.
     pub fn again(self) -> Self {
         let is_paged = self.enough.is_some();
-        let again = Self::of(self.question, self.judge.again());
+        let changes = self.changes.map(Changes::again);
+        let again = Self { changes, ..Self::of(self.question, self.judge.again()) };
         if is_paged { again.paged() } else { again }
     }
 
@@ -250,6 +262,7 @@ impl<'q> BundleFilter<'q> {
         if first_page && next.is_none() && !self.continues {
             self.order.iter_mut().for_each(|order| order.mend(&mut self.out));
         }
+        self.changes.iter_mut().for_each(|changes| changes.rest(|entry| join(entry, &mut self.out)));
         if self.entries > 0 {
             self.out.push(b']');
         }
@@ -340,13 +353,20 @@ impl<'q> BundleFilter<'q> {
         let name = [identity.resource_type.as_str(), "/", identity.id.as_str(), "\",\"resource\":"];
         self.out.extend_from_slice(&self.opening);
         name.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
-        redact::write(resource, &release, &self.judge, &mut self.out, &mut self.tally);
+        let whole = redact::write(resource, &release, &self.judge, &mut self.out, &mut self.tally);
         self.out.extend_from_slice(b",\"search\":{\"mode\":\"");
         self.out.extend_from_slice(release.mode.as_str().as_bytes());
         self.out.extend_from_slice(b"\"}}");
         if let Some(order) = &mut self.order {
             order.wrote(release.mode, resource, begin, self.out.len());
         }
+        let Some(changes) = &mut self.changes else { return };
+        changes.wrote(&identity, resource, &release, whole);
+        changes.full(|entry| {
+            let begin = self.out.len() + 1;
+            join(entry, &mut self.out);
+            self.order.iter_mut().for_each(|order| order.wrote_aside(begin, self.out.len()));
+        });
     }
 
     fn withhold(&mut self, reason: Withheld, resource: Option<(&Reference, Value<'_>)>) {
@@ -394,6 +414,12 @@ pub fn empty_searchset(own: &str, states_total: bool) -> Released {
     let mut out = BEGINNING.to_vec();
     close_bundle(states_total.then_some(0), own, None, &mut out);
     Released(out)
+}
+
+/// Writes an entry that is not the first.
+fn join(entry: &[u8], out: &mut Vec<u8>) {
+    out.push(b',');
+    out.extend_from_slice(entry);
 }
 
 fn close_bundle(total: Option<u32>, own: &str, next: Option<&str>, out: &mut Vec<u8>) {

@@ -62,6 +62,11 @@ impl Order {
         entries.push(Entry { keys, begin, end });
     }
 
+    /// Takes in where an entry was written that is neither a match nor came along.
+    pub(super) fn wrote_aside(&mut self, begin: usize, end: usize) {
+        self.entries.iter_mut().for_each(|entries| entries.push(Entry { keys: None, begin, end }));
+    }
+
     /// Something was sent: what is left can no longer be sorted.
     pub(super) fn sent(&mut self) {
         self.entries = None;

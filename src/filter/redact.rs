@@ -31,14 +31,14 @@ pub(super) const SUBSETTED: &str = r#"{"system":"http://terminology.hl7.org/Code
 /// Parts of `meta` that stay when a resource is redacted.
 const META: &[&str] = &["versionId", "lastUpdated", "security"];
 
-/// Writes `resource` to `out` as `release` permits.
+/// Writes `resource` to `out` as `release` permits. Whether nothing was removed from it.
 pub(super) fn write(
     resource: Value<'_>,
     release: &Release<'_>,
     judge: &Judge<'_>,
     out: &mut Vec<u8>,
     tally: &mut Tally,
-) {
+) -> bool {
     let bases = judge.bases();
     let cuts = release.astray;
     let drops_contained = !release.keep_contained;
@@ -69,6 +69,7 @@ pub(super) fn write(
         summary::cut(release.summary, release.resource_type, mark, out);
     }
     tally.redacted += u32::from(!whole || release.summary != Summary::Whole);
+    whole
 }
 
 struct Writer<'w> {

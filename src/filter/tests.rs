@@ -2,6 +2,7 @@
 
 mod attribution;
 mod bundle;
+mod changes;
 mod closure;
 mod contained;
 mod content;

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::content::Links;
 use super::trail::{Trail, counts, delivery, hex};
-use super::{Gateway, Shared, signing};
+use super::{Gateway, Shared, searchset, signing};
 use crate::audit::{Closer, Closing, Reservation};
 use crate::clock::Now;
 use crate::fetch::body::UpstreamBody;
@@ -186,7 +186,11 @@ pub(super) async fn gather(
 ) -> Gathered {
     let shared = &gateway.shared;
     let links = Links::about(&question, shared, &about);
-    let filter = BundleFilter::linking(&question, shared.bases(), &links).paged();
+    let assembler = match searchset::assembler(&question, shared, about.now, || Some(about.purpose)) {
+        Ok(assembler) => assembler,
+        Err(fault) => return Gathered::Failed(fault, room),
+    };
+    let filter = BundleFilter::linking(&question, shared.bases(), &links).paged().stating(assembler);
     let stage = Stage::Held(room, handover);
     let mut gathering = Gathering {
         gateway: &gateway,

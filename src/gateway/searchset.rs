@@ -4,7 +4,9 @@ use super::Shared;
 use super::content::Links;
 use super::pages::{About, beginning, own_link, own_link_sorted};
 use super::trail::Trail;
-use crate::filter::{self, BundleFilter, FilterError, Released, Tally};
+use crate::clock::Now;
+use crate::filter::{self, Assembler, BundleFilter, FilterError, Released, Tally};
+use crate::id::Token128;
 use crate::limits;
 use crate::respond::refusal::Fault;
 use crate::rewrite::Question;
@@ -18,7 +20,8 @@ pub(super) fn whole(
     trail: &Trail,
 ) -> Result<Option<(Released, Tally)>, Fault> {
     let links = Links::of(question, shared, trail);
-    let filter = BundleFilter::linking(question, shared.bases(), &links).paged();
+    let assembler = assembler(question, shared, trail.now(), || trail.client().map(|client| client.purpose().code()))?;
+    let filter = BundleFilter::linking(question, shared.bases(), &links).paged().stating(assembler);
     let (filter, continuation) = filter::searchset(bytes, filter)?;
     let settled = filter.further().is_some() || continuation.is_none();
     if !settled || filter.output_len() > limits::WHOLE_ANSWER_BYTES {
@@ -34,6 +37,21 @@ pub(super) fn whole(
     let is_sorted = !filter.is_out_of_order(next.is_none());
     let own = trail.search().map(|asked| own_link_sorted(&asked.canonical, is_sorted, shared)).unwrap_or_default();
     Ok(Some(filter.close(&own, next.as_deref())))
+}
+
+/// In whose name an answer says what was done to its records; `None` where it does not say it.
+pub(super) fn assembler<'s>(
+    question: &Question,
+    shared: &'s Shared,
+    now: Now,
+    purpose: impl FnOnce() -> Option<&'static str>,
+) -> Result<Option<Assembler<'s>>, Fault> {
+    if !filter::states_changes(question) {
+        return Ok(None);
+    }
+    let seed = Token128::random().ok_or(Fault::Randomness)?;
+    let purpose = purpose().ok_or(Fault::Absent)?;
+    Ok(Some(Assembler { organization: &shared.organization, purpose, now, seed }))
 }
 
 /// A searchset without entries, as [`whole`] would write it.

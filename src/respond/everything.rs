@@ -1,7 +1,7 @@
 //! The answer to `$everything`: what was released by its parts, each of which was recorded before it came here.
 //!
 //! Takes: answers. Gives: one searchset. Guarantees: an entry is copied as it was released, and once; the total counts the
-//! resources; nothing is left out of a part. Refuses: a part that was refused, broke off, or is more than
+//! records, and not what is said of them; nothing is left out of a part. Refuses: a part that was refused, broke off, or is more than
 //! [`limits::EVERYTHING_BYTES`] hold together.
 
 use std::collections::HashSet;
@@ -25,6 +25,7 @@ pub struct Merging {
     entries: Vec<u8>,
     seen: HashSet<Box<str>>,
     received: u64,
+    matches: u32,
 }
 
 /// Why a part cannot be merged.
@@ -58,7 +59,7 @@ impl From<Merged> for Bytes {
 impl Merging {
     /// Nothing yet; `base` is the gateway's base URL, without a slash at the end.
     pub fn new(base: &str) -> Self {
-        Self { base: base.into(), entries: Vec::new(), seen: HashSet::new(), received: 0 }
+        Self { base: base.into(), entries: Vec::new(), seen: HashSet::new(), received: 0, matches: 0 }
     }
 
     /// Takes in the answer to a read; `is_shown` says whether its resource is an entry.
@@ -78,6 +79,7 @@ impl Merging {
             entry.extend_from_slice(b",\"resource\":");
             entry.extend_from_slice(resource.raw().as_bytes());
             entry.extend_from_slice(b",\"search\":{\"mode\":\"match\"}}");
+            self.matches += 1;
             self.add(&entry);
         }
         Ok(())
@@ -95,6 +97,8 @@ impl Merging {
             let url = entry.get("fullUrl").and_then(Value::text).unwrap_or_default();
             self.received += 1;
             if self.seen.insert(url.as_ref().into()) {
+                let mode = entry.get("search").and_then(|search| search.get("mode")).and_then(Value::text);
+                self.matches += u32::from(mode.is_some_and(|mode| mode == "match"));
                 self.add(entry.raw().as_bytes());
             }
         }
@@ -116,7 +120,7 @@ impl Merging {
     pub fn close(self, own: &str, left_out: &[&str]) -> Merged {
         let mut out = BEGINNING.to_vec();
         out.extend_from_slice(
-            format!(",\"total\":{},\"link\":[{{\"relation\":\"self\",\"url\":", self.seen.len()).as_bytes(),
+            format!(",\"total\":{},\"link\":[{{\"relation\":\"self\",\"url\":", self.matches).as_bytes(),
         );
         write_string(own, &mut out);
         out.extend_from_slice(b"}]");

@@ -30,6 +30,7 @@ mod limits;
 mod lossless;
 mod operators;
 mod own_policies;
+mod own_provenance;
 mod page_links;
 mod paging;
 mod policies;

@@ -166,6 +166,8 @@ fn every_departure_from_the_vocabulary_is_refused() {
         (r#""page_cap":100"#, r#""page_cap":1001"#, Value("page_cap")),
         (r#""page_cap":100"#, r#""page_cap":1e2"#, Value("page_cap")),
         (r#""page_cap":100"#, r#""page_cap":"100""#, IllTyped("page_cap")),
+        (r#""cache_seconds":30"#, r#""cache_seconds":30,"provenance":"sometimes""#, Value("provenance")),
+        (r#""cache_seconds":30"#, r#""cache_seconds":30,"provenance":true"#, IllTyped("provenance")),
         (r#""cache_seconds":30"#, r#""cache_seconds":-1"#, Value("cache_seconds")),
         (r#""cache_seconds":30"#, r#""cache_seconds":3601"#, Value("cache_seconds")),
     ] {
@@ -185,7 +187,7 @@ fn every_departure_from_the_vocabulary_is_refused() {
 
 #[test]
 fn a_refusal_carries_nothing_of_a_permission() {
-    for name in ["patients", "types", "withhold_labels", "includes", "page_cap", "cache_seconds"] {
+    for name in ["patients", "types", "withhold_labels", "includes", "page_cap", "cache_seconds", "provenance"] {
         let text = REFUSED.replace(r#""conceal":true"#, &format!(r#""{name}":[]"#));
         assert_eq!(fault(&text), DecisionError::Misplaced(name));
     }
@@ -223,6 +225,7 @@ fn the_published_schema_names_the_same_members_and_bounds() {
     let permission = &kinds[0]["properties"];
     assert_eq!(permission["page_cap"]["maximum"], limits::DECISION_PAGE_CAP);
     assert_eq!(permission["cache_seconds"]["maximum"], limits::DECISION_CACHE_SECONDS);
+    assert_eq!(permission["provenance"]["enum"], serde_json::json!(["always", "asked"]));
     assert_eq!(permission["reasons"]["maxItems"], limits::DECISION_REASONS);
     assert_eq!(permission["withhold_labels"]["maxItems"], limits::DECISION_LABELS);
     assert_eq!(permission["includes"]["maxItems"], limits::DECISION_INCLUDES);

@@ -104,6 +104,8 @@ fn the_digest_changes_with_everything_that_is_released_and_with_nothing_else() {
         with(r#""includes":[]"#, r#""includes":["Observation:performer:Practitioner"]"#),
         with(r#""includes":[]"#, r#""includes":[],"page_cap":10"#),
         with(r#""includes":[]"#, r#""includes":[],"cache_seconds":10"#),
+        with(r#""includes":[]"#, r#""includes":[],"provenance":"asked""#),
+        with(r#""includes":[]"#, r#""includes":[],"provenance":"always""#),
     ];
     let digests: BTreeSet<[u8; 16]> = variants.iter().map(Obligations::digest).chain([base]).collect();
     assert_eq!(digests.len(), variants.len() + 1);

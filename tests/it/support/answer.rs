@@ -98,9 +98,12 @@ impl Answer {
         assert_eq!((&json["resourceType"], &json["type"]), (&"Bundle".into(), &"searchset".into()));
         let raw: RawBundle<'_> = serde_json::from_slice(&self.body).unwrap();
         let entry = |entry: RawEntry<'_>| {
-            let name = entry.full_url.strip_prefix(&format!("{BASE}/")).expect("a fullUrl of the gateway").to_owned();
             let json: Json = serde_json::from_str(entry.resource.get()).unwrap();
-            assert_eq!(name, format!("{}/{}", json["resourceType"].as_str().unwrap(), json["id"].as_str().unwrap()));
+            let (kind, id) = (json["resourceType"].as_str().unwrap(), json["id"].as_str().unwrap());
+            let name = format!("{kind}/{id}");
+            // What the gateway itself adds is nowhere to be read.
+            let own = format!("urn:uuid:{id}");
+            assert!(entry.full_url == format!("{BASE}/{name}") || (kind == "Provenance" && entry.full_url == own));
             Entry { name, mode: entry.search.mode, text: entry.resource.get().to_owned() }
         };
         let link = |relation: &str| raw.link.iter().find(|link| link.relation == relation).map(|link| link.url.clone());
