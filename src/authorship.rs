@@ -13,7 +13,7 @@
 //! who can be looked up supports a verdict: by the source, where the upstream is an EHR, or where a Provenance names a
 //! registered source and what passed the record on may speak for it; by the exchange, where an exchange merely says so, or
 //! made the record itself of an original that is known. A signature of the author, or of the author's organisation, raises what a
-//! source asserts to *verified*. The best statement counts.
+//! source asserts to *verified*: the [`Verifier`] holds each to the anchors of the sources of its record. The best statement counts.
 //!
 //! Then mismatches put a ceiling on it ([`Code::consequence`]): two statements that cannot both be true make the record
 //! *contradicted*, a rule that is not met makes it *unknown*. What cannot be told counts as if it were not there.
@@ -35,6 +35,7 @@
 //! | 05 | bound to a version, or of some version | `version-bound` |
 //! | 06 | what was transformed has an entity with role source | `original-known` |
 //! | 14, 28 | signer, certificate and author are one | `signature-binds`, `identifier-well-formed`, `source-known` |
+//! | 10 to 16 | what is signed, and how | [`Verifier`] |
 //! | 17 | a system's signature is no clinician's | [`Signer`] |
 //! | 27 | four states, never a boolean | [`State`], `signature-holds`, `signature-unqualified`, `signature-demanded` |
 //! | 30, 31 | bytes of a document whole; nothing signed is cut | `attachment-hash`, `attachment-size`, [`passage`] |

@@ -48,6 +48,7 @@ REDACT, VALUES, COPY = "src/filter/redact.rs", "src/filter/redact/values.rs", "s
 MARK = "src/filter/redact/mark.rs"
 BUNDLE, ENVELOPE = "src/filter/bundle.rs", "src/filter/bundle/envelope.rs"
 VERIFY, CHECKS, JOSE, CHAIN, SIGN = (f"src/signature/{name}.rs" for name in ("verify", "checks", "jose", "chain", "sign"))
+SIGNED, VERIFIER, OUTCOMES = "src/filter/signed.rs", "src/authorship/verifier.rs", "src/authorship/signed.rs"
 CLOSURE, CONTENT, HONESTY = "src/filter/closure.rs", "src/filter/content.rs", "src/filter/honesty.rs"
 SUMMARY, ORDER = "src/filter/summary.rs", "src/filter/order.rs"
 
@@ -114,6 +115,12 @@ MUTATIONS = [
     ("contained: subject", JUDGE, "Subject::Unprovable => ⟦false⟧,", "true"),
     ("the resource that was asked for", "src/filter.rs",
      "if ⟦identity != (Reference { resource_type: asked.resource_type(), id: asked.id().clone() })⟧", "false"),
+    # signed.rs: does what is signed leave as it was signed?
+    ("signed: itself in part", SIGNED, "let holds = ⟦self.is_intact(resource, release)⟧", "true"),
+    ("signed: its target in part", SIGNED, "|| ⟦passage(resource, leaves) == Passage::Whole⟧)", "true"),
+    ("signed: an address rewritten", SIGNED, "&& ⟦!(self.mentions_ehr(resource) && redact::renames(resource, self.bases()))⟧", "true"),
+    ("signed: a mark taken from what is contained", SIGNED, "&& ⟦contained.all(|inside| inside.get(\"meta\").is_none())⟧", "true"),
+    ("signed: a summary", SIGNED, "&& ⟦release.summary == Summary::Whole⟧", "true"),
     # redact.rs: what of it?
     ("elements inside that are not listed", VALUES, "Kept::No => ⟦false⟧,", "self.clean(name, value, out)"),
     ("narrative and elements that are not listed", REDACT, "|| ⟦(kept == Kept::No && own.is_none())⟧ {", "false"),
@@ -261,6 +268,14 @@ MUTATIONS = [
     ("an authority between for lists", CHAIN, "if ⟦issuer.issues == Some(false)⟧ {", "false"),
     ("old revocation lists", CHAIN, "options.with_expiration_policy(⟦ExpirationPolicy::Enforce⟧).build()", "ExpirationPolicy::Ignore"),
     ("something beside the signature", "src/signature/carrier.rs", "signature.filter(|_| ⟦is_alone⟧)", "true"),
+    # authorship: what does a signature on what was fetched say?
+    ("verified: another text of the same name", OUTCOMES, "filter(|checked| ⟦checked.of == of⟧ ||", "true"),
+    ("verified: a record that leads to no source", OUTCOMES, "if ⟦origin.sources.is_empty() && registry.is_some_and(Registry::demands_signatures)⟧ {", "false"),
+    ("verified: demanded", OUTCOMES, "if ⟦source.demands_signature⟧ {", "false"),
+    ("verified: one of several targets", VERIFIER, "filter(|_| ⟦told.targets == 1⟧)", "true"),
+    ("verified: a part of a form", VERIFIER, "if ⟦!examined.is_whole⟧ => return None,", "false"),
+    ("verified: an unknown authority in the source's own name", VERIFIER, "\"chain-untrusted\" => ⟦!is_own⟧,", "true"),
+    ("verified: beyond the limit", VERIFIER, "⟦self.left.checked_sub(1)⟧", "Some(self.left)"),
     # signature: is it signed?
     ("numbers that are not protected", SIGN, "if ⟦form.damaged > 0⟧ {", "false"),
     ("signed already", SIGN, "if ⟦root.get(\"signature\").is_some()⟧ {", "false"),
@@ -293,6 +308,11 @@ BEHIND = {
 CAUGHT_BY = {
     "type": "Y-01",
     "authorship": "W-01",
+    "signed: itself in part": "W-04",
+    "signed: its target in part": "W-02",
+    "signed: an address rewritten": "W-05",
+    "signed: a mark taken from what is contained": "W-06",
+    "signed: a summary": "W-07",
     "mark of the EHR's own": "W-01",
     "patient": "Y-76",
     "one patient of several": "Y-02",
@@ -405,7 +425,7 @@ CAUGHT_BY = {
     "whose content": "Y-71",
     "whose content, by a type that is another": "Y-72",
     "content of another media type": "Y-73",
-    "content that contradicts its document": "W-02",
+    "content that contradicts its document": "W-08",
     "a bundle that is no searchset": "Y-61",
     "links to elsewhere": "Y-62",
     "links that leave the base by dots": "Y-63",
@@ -494,7 +514,7 @@ def tests_of(mutant):
     if not mutant:
         return TESTS + TESTS_OF_SIGNATURES
     file = next(file for name, file, *_ in MUTATIONS if name == NAMES[mutant - 1])
-    return TESTS_OF_SIGNATURES if file.startswith("src/signature/") else TESTS
+    return TESTS_OF_SIGNATURES if file.startswith(("src/signature/", "src/authorship/")) else TESTS
 
 
 def tried(programs, mutant):

@@ -65,6 +65,12 @@ impl<'r> Verifier<'r> {
         })
     }
 
+    /// The same without bounds: for a file that somebody looks at, while nobody else waits.
+    #[must_use]
+    pub fn unbounded(self) -> Self {
+        Self { left: usize::MAX, bytes_left: usize::MAX, ..self }
+    }
+
     /// Verifies what is signed of a record: by Provenance about this version, by itself, and by the Bundle `whole` that it
     /// came in. Tells whether that took any work, so that a caller with others to serve may do so in between.
     pub fn verify(&mut self, record: &Record<'_>, whole: Option<Value<'_>>, evidence: &mut Evidence) -> bool {

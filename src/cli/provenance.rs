@@ -1,8 +1,9 @@
 //! `portcullis provenance`: who answers for each record of a Bundle.
 //!
 //! Takes: a Bundle (or one resource) in a file or on standard input, and perhaps a registry of sources. Gives: a table for people
-//! or JSON. Guarantees: only reads; what is beside the records in the Bundle is all the evidence there is. Refuses: what is no FHIR
-//! JSON, and a registry with a mistake.
+//! or JSON. Guarantees: only reads; what is beside the records in the Bundle is all the evidence there is; signatures are verified
+//! as the gateway does it, by the anchors of the registry's sources, as of now. Refuses: what is no FHIR JSON, and a registry
+//! with a mistake.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::{CliError, printed};
 use crate::authorship::{
-    Answer, Code, Evidence, Gathered, Judged, Record, Registry, Release, Trust, Verdict, default_release,
+    Answer, Code, Evidence, Gathered, Judged, Record, Registry, Release, Trust, Verdict, Verifier, default_release,
     is_attributable, judge,
 };
 use crate::clock::{Clock, Now};
@@ -37,6 +38,9 @@ In the column of findings, `!` is a mismatch and `?` is what could not be told; 
 whether the record would leave for payment and operations by default; for treatment all leave, marked. Directories and
 records that an office keeps (Practitioner, Organization, Patient, Coverage) have no author, and are not judged unless
 `--all` is given.
+
+Signatures (of a Provenance over its target, of a form, of the Bundle as a whole) are verified by the anchors that the
+registry gives for the source of the record; without `--sources` none can be.
 
 Examples:
   portcullis provenance patient.json
@@ -123,25 +127,32 @@ fn report(bytes: &[u8], trust: &Trust<'_>, all: bool, now: Now) -> Result<Report
     let mut tape = Tape::new();
     let root = tape.read(bytes).map_err(|error| format!("not fhir json: {error}"))?.root();
     let entries = entries(root);
-    let evidence = evidence(&entries);
+    let mut evidence = evidence(&entries);
+    let records: Vec<Record<'_>> = entries.iter().map(|entry| record(*entry)).collect::<Result<_, _>>()?;
+    let is_whole = root.get("resourceType").and_then(Value::text).is_some_and(|stated| stated == "Bundle");
+    if let Some(mut verifier) = Verifier::new(*trust, now).map(Verifier::unbounded) {
+        for record in &records {
+            verifier.verify(record, Some(root).filter(|_| is_whole), &mut evidence);
+        }
+    }
     let payment = Purpose::parse("HPAYMT").map(default_release);
     let treatment = Purpose::parse("TREAT").map(default_release);
     let mut resources = Vec::new();
-    for entry in &entries {
-        let full_url = entry.get("fullUrl").and_then(Value::text);
-        let resource = entry.get("resource").unwrap_or(*entry);
-        let Some(record) = Record::at(resource, full_url) else {
-            return Err("an entry holds no resource of r4".to_owned());
-        };
-        if all || is_attributable(record.resource_type()) {
-            let judged = judge(&record, &evidence, trust, now);
-            resources.push(line(&record, &judged, payment, treatment));
-        }
+    for record in records.iter().filter(|record| all || is_attributable(record.resource_type())) {
+        let judged = judge(record, &evidence, trust, now);
+        resources.push(line(record, &judged, payment, treatment));
     }
     let count = |verdict: &Verdict| resources.iter().filter(|line| line.verdict == verdict.as_str()).count();
     let counts =
         Verdict::ALL.iter().rev().map(|verdict| Count { verdict: verdict.as_str(), resources: count(verdict) });
     Ok(Report { counts: counts.collect(), resources })
+}
+
+/// What an entry holds.
+fn record(entry: Value<'_>) -> Result<Record<'_>, String> {
+    let full_url = entry.get("fullUrl").and_then(Value::text);
+    let resource = entry.get("resource").unwrap_or(entry);
+    Record::at(resource, full_url).ok_or_else(|| "an entry holds no resource of r4".to_owned())
 }
 
 /// The entries of a Bundle that hold something, or what is no Bundle as the only one.

@@ -60,7 +60,7 @@ pub struct Source {
     pub speakers: Vec<Identifier>,
     /// `meta_sources`: values of `meta.source` that mean it. Default: none.
     pub meta_sources: Vec<String>,
-    /// `anchors`: PEM file of the authorities that its signatures must come from. Default: no own ones.
+    /// `anchors`: PEM file of the authorities that its signatures must lead to. Default: none, and then none is verified.
     pub anchors: Option<Certificates>,
     /// `signatures`: `accepted` or `demanded`. Default `accepted`.
     pub demands_signature: bool,

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use portcullis::cli;
 use portcullis::id::Token128;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::gateway::{about, condition, directory, forge, registry};
 use super::stage::{AT, ORGANISATION, SEARCHSET, authority, other_person, party};
 
 struct Folder(PathBuf);
@@ -165,4 +166,39 @@ fn the_readme_lists_every_code_and_no_other() {
         sources.iter().flat_map(|text| codes(text, '"')).filter(|code| !others.contains(code)).collect();
     assert_eq!(listed, known);
     assert!(listed.len() > 50);
+}
+
+#[test]
+fn provenance_verifies_signatures_by_the_anchors_of_the_registry() {
+    let folder = Folder::new();
+    folder.write("anchors.pem", authority().chain_pem());
+    let sources = folder.write("sources.toml", registry("demanded"));
+    let record = condition("one", "headache");
+    let signature = forge(&party(), &record).signed_element();
+    let bundle = |record: &Value| {
+        let all = [directory(), vec![record.clone(), about(std::slice::from_ref(&signature))]].concat();
+        let entries: Vec<Value> = all.iter().map(|resource| json!({"resource": resource})).collect();
+        json!({"resourceType": "Bundle", "type": "collection", "entry": entries}).to_string()
+    };
+    let good = folder.write("good.json", bundle(&record));
+    let changed = folder.write("changed.json", bundle(&condition("one", "headachf")));
+    for (file, sources, verdict, finding) in [
+        (&good, Some(&sources), "verified", ("signature-holds", "match")),
+        (&good, None, "asserted-by-source", ("signature-holds", "cannot-tell")),
+        (&changed, Some(&sources), "contradicted", ("signature-holds", "mismatch")),
+    ] {
+        let more = sources.map(|sources| ["--sources", sources]);
+        let words = ["provenance", file, "--json"].into_iter().chain(more.into_iter().flatten());
+        let (exited, out, err) = run(&words.collect::<Vec<_>>());
+        assert_eq!((exited, err), (exit(0), String::new()));
+        let report: Value = serde_json::from_str(&out).unwrap();
+        let line = report["resources"].as_array().unwrap().iter().find(|line| line["reference"] == "Condition/one");
+        let line = line.unwrap();
+        assert_eq!(line["verdict"], verdict, "{line:#}");
+        let findings = line["findings"].as_array().unwrap();
+        assert!(
+            findings.iter().any(|one| (&one["code"], &one["answer"]) == (&json!(finding.0), &json!(finding.1))),
+            "{line:#}"
+        );
+    }
 }

@@ -46,7 +46,7 @@ accepted := ["contradicted", "unknown", "asserted-by-hie", "asserted-by-source",
     ))
 }
 
-fn registry(signatures: &str) -> String {
+pub(super) fn registry(signatures: &str) -> String {
     format!(
         r#"
 [upstream]
@@ -65,7 +65,7 @@ valid_from = "2020-01-01"
     )
 }
 
-fn condition(id: &str, text: &str) -> Json {
+pub(super) fn condition(id: &str, text: &str) -> Json {
     json!({
         "resourceType": "Condition", "id": id, "subject": {"reference": "Patient/maren"},
         "code": {"coding": [{"system": "urn:c", "code": "signed"}], "text": text},
@@ -87,7 +87,7 @@ fn provenance(id: &str, targets: &[&str], signatures: &[Json]) -> Json {
 }
 
 /// What the clinic signs of a record.
-fn forge(party: &Party, record: &Json) -> Forge {
+pub(super) fn forge(party: &Party, record: &Json) -> Forge {
     let mut forge = Forge::new(party, &record.to_string());
     forge.omitted = Omitted::Target;
     forge
@@ -106,20 +106,22 @@ fn put(ehr: &Ehr, resources: &[Json]) {
     ehr.put(&json!({"resourceType": "Bundle", "type": "collection", "entry": entries}).to_string()).unwrap();
 }
 
+/// The doctor who records, and the clinic that signs.
+pub(super) fn directory() -> Vec<Json> {
+    let npi = |value: &str| json!([{"system": NPI, "value": value}]);
+    vec![
+        json!({"resourceType": "Practitioner", "id": "signing-doctor", "identifier": npi("1003000126")}),
+        json!({"resourceType": "Organization", "id": "signing-clinic", "name": "Signing", "identifier": npi(ORGANISATION.1)}),
+    ]
+}
+
 fn stage(signatures: &str, includes: &str, elements: &str) -> (Ehr, Gateway) {
     stage_by(&registry(signatures), includes, elements)
 }
 
 fn stage_by(registry: &str, includes: &str, elements: &str) -> (Ehr, Gateway) {
     let ehr = clinic();
-    let npi = |value: &str| json!([{"system": NPI, "value": value}]);
-    put(
-        &ehr,
-        &[
-            json!({"resourceType": "Practitioner", "id": "signing-doctor", "identifier": npi("1003000126")}),
-            json!({"resourceType": "Organization", "id": "signing-clinic", "name": "Signing", "identifier": npi(ORGANISATION.1)}),
-        ],
-    );
+    put(&ehr, &directory());
     let gateway = gateway()
         .with_policy(accepting(includes, elements))
         .with_file("anchors.pem", authority().chain_pem())
@@ -167,7 +169,7 @@ fn verdict(gateway: &Gateway, name: &str) -> String {
     mark.to_owned()
 }
 
-fn about(signatures: &[Json]) -> Json {
+pub(super) fn about(signatures: &[Json]) -> Json {
     provenance("of-one", &["Condition/one"], signatures)
 }
 
@@ -192,14 +194,14 @@ fn attacks() -> Vec<(&'static str, Vec<Json>, &'static str, &'static str)> {
     let mut expired = leaf_params();
     expired.not_after = rcgen::date_time_ymd(2026, 6, 1);
     let expired = authority().issue(expired, p256());
-    let of_two = provenance("of-one", &["Condition/one", "Condition/one"], &[good.clone()]);
-    let of_another_version = provenance("of-one", &["Condition/one/_history/77"], &[good.clone()]);
-    let moved = vec![condition("one", "another"), about(&[good.clone()])];
+    let of_two = provenance("of-one", &["Condition/one", "Condition/one"], std::slice::from_ref(&good));
+    let of_another_version = provenance("of-one", &["Condition/one/_history/77"], std::slice::from_ref(&good));
+    let moved = vec![condition("one", "another"), about(std::slice::from_ref(&good))];
     let copied_form = "application/fhir+json;canonicalization=http://hl7.org/fhir/canonicalization/json+xml#document";
     vec![
         (
             "one changed byte",
-            vec![condition("one", "headachf"), about(&[good.clone()])],
+            vec![condition("one", "headachf"), about(std::slice::from_ref(&good))],
             "contradicted",
             "contradicted",
         ),
@@ -331,7 +333,16 @@ fn a_form_is_verified_by_its_own_signature_and_leaves_with_it() {
     assert_eq!(released["extension"], form["extension"]);
     let rules = rules();
     assert_eq!(verify(released.to_string().as_bytes(), &rules, Some(instant(AT))).verdict, Verdict::Verified);
-    let part = payer.get(&format!("{search}&_elements=status"));
+    let mut of_an_item = Forge::new(&party(), &form["item"][0].to_string());
+    of_an_item.omitted = Omitted::Item;
+    let mut signed_in_part = form.clone();
+    signed_in_part["id"] = json!("part");
+    signed_in_part.as_object_mut().unwrap().remove("extension");
+    signed_in_part["item"][0]["extension"] =
+        json!([{"url": SIGNATURE_EXTENSION, "valueSignature": of_an_item.signed_element()}]);
+    put(&ehr, &[signed_in_part]);
+    assert_eq!(payer.get("/QuestionnaireResponse/part").status(), 404);
+    let part = payer.get(&format!("{search}&_elements=status&_id=form"));
     assert_eq!(part.searchset().names(), names(&[]));
     assert_eq!(payer.get("/QuestionnaireResponse/form?_elements=status").status(), 404);
     let id = part.header("x-request-id").to_owned();
