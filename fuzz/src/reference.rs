@@ -210,12 +210,31 @@ pub fn answer(decision: &Decision, search: &Search, resources: &[Dom]) -> Vec<Le
             && referred.contains(&judged.name());
         performs || (search.provenance && judged.is_provenance_of(&found))
     };
+    let intact: BTreeSet<String> =
+        matches.iter().filter(|judged| judged.is_intact(&closure)).map(Judged::name).collect();
+    // What is signed leaves whole, and what it signs beside it, or not at all.
+    let holds = |judged: &Judged<'_>| {
+        let signs_itself = judged.resource_type != "Provenance";
+        !carries_signature(judged.resource)
+            || judged.is_intact(&closure)
+                && (signs_itself || references(judged.resource, "target").iter().all(|target| intact.contains(target)))
+    };
     let matches = matches.iter().map(|judged| (judged, "match"));
     let along = others.iter().filter(comes_along).map(|judged| (judged, "include"));
     let leaving = |(judged, mode): (&Judged<'_>, _)| {
         Some(Leaving { name: judged.name(), mode, resource: judged.released(&closure)? })
     };
-    matches.chain(along).filter_map(leaving).collect()
+    matches.chain(along).filter(|(judged, _)| holds(judged)).filter_map(leaving).collect()
+}
+
+/// Whether something in it is a Signature, by its name.
+fn carries_signature(value: &Dom) -> bool {
+    let is_empty = |value: &Dom| value.items().is_empty() && value.members().is_empty() && value.text().is_none();
+    value.items().iter().any(carries_signature)
+        || value
+            .members()
+            .iter()
+            .any(|(name, member)| (name.ends_with("ignature") && !is_empty(member)) || carries_signature(member))
 }
 
 /// The resources that an element of references names.
@@ -261,6 +280,19 @@ impl<'d> Judged<'d> {
         // `_elements` is about the matches.
         let asked = if *resource_type == search.resource_type { search.elements.as_slice() } else { &[] };
         redaction::redacted(closure, resource_type, resource, rule.elements.as_deref(), asked)
+    }
+
+    /// Whether it leaves as it is.
+    fn is_intact(&self, closure: &Closure<'_>) -> bool {
+        let Closure { decision, search, .. } = closure;
+        let is_asked_whole = *self.resource_type != search.resource_type || search.elements.is_empty();
+        let is_permitted_whole = decision.rule(self.resource_type).is_some_and(|rule| rule.elements.is_none());
+        let contained = self.resource.get("contained").map(Dom::each).unwrap_or_default();
+        is_asked_whole
+            && is_permitted_whole
+            && !closure.cuts(self.resource)
+            && redaction::addressed(self.resource) == *self.resource
+            && contained.iter().all(|inside| inside.get("meta").is_none())
     }
 
     fn name(&self) -> String {

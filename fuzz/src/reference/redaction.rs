@@ -270,7 +270,7 @@ fn modifies(value: &Dom) -> bool {
 }
 
 /// The EHR's address becomes the gateway's.
-fn addressed(value: &Dom) -> Dom {
+pub(super) fn addressed(value: &Dom) -> Dom {
     match value {
         Dom::Text(text) => Dom::Text(readdressed(text)),
         Dom::Array(items) => Dom::Array(items.iter().map(addressed).collect()),

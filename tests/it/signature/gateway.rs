@@ -7,6 +7,8 @@ use portcullis::demo::ehr::{Behaviour, Ehr};
 use portcullis::fhir::json::Tape;
 use portcullis::limits;
 use portcullis::signature::{Dialect, Omitted, SIGNATURE_EXTENSION, Verdict, examine_apart, sign, verify};
+use rcgen::SanType;
+use rcgen::string::Ia5String;
 use serde_json::{Value as Json, json};
 
 use super::stage::{
@@ -31,6 +33,7 @@ decision := {{
 		"*": {{"elements": ["*"]}},
 		"Condition": {{"elements": [{elements}], "authorship": accepted}},
 		"QuestionnaireResponse": {{"elements": ["*"], "authorship": accepted}},
+		"Provenance": {{"elements": ["*"], "authorship": accepted}},
 	}},
 	"withhold_labels": [],
 	"includes": [{includes}],
@@ -259,6 +262,22 @@ fn nothing_but_a_signature_that_holds_makes_a_record_leave_that_must_be_signed()
     }
 }
 
+#[test]
+fn anchors_that_could_not_be_used_are_found_when_the_registry_is_read() {
+    let mut params = authority_params("An authority of many names");
+    let name = |number: usize| SanType::DnsName(Ia5String::try_from(format!("{number}.example")).unwrap());
+    params.subject_alt_names = (0..=limits::SIGNATURE_NAMES).map(name).collect();
+    let ehr = clinic();
+    let problems = gateway()
+        .with_policy(accepting("", r#""*""#))
+        .with_file("anchors.pem", Party::self_signed(params).chain_pem())
+        .with_sources(&registry("accepted"))
+        .try_in_front_of(&ehr)
+        .err()
+        .unwrap();
+    assert!(problems.iter().any(|problem| problem.contains("anchors")), "{problems:?}");
+}
+
 /// The same name twice on one page: what was verified of one text says nothing of another.
 #[test]
 fn a_verdict_is_of_the_text_that_was_signed() {
@@ -370,6 +389,9 @@ fn a_signature_that_leaves_holds_for_whoever_gets_it() {
         let all: &[&str] = &["Condition/one", "Condition/two", "Provenance/of-one"];
         assert_eq!(found.names(), names(if leaves { all } else { &all[..2] }));
         if leaves {
+            // It says who signed; itself it is signed by nobody.
+            let released: Json = serde_json::from_str(found.resource("Provenance/of-one")).unwrap();
+            assert_eq!(marks(&released), ["asserted-by-source"]);
             let (mut record, mut about) = (Tape::new(), Tape::new());
             let record = record.read(found.resource("Condition/one").as_bytes()).unwrap().root();
             let about = about.read(found.resource("Provenance/of-one").as_bytes()).unwrap().root();
