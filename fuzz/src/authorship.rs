@@ -2,10 +2,13 @@
 
 use std::sync::LazyLock;
 
-use portcullis::authorship::{Consequence, Gathered, Record, Registry, Trust, Verdict, judge, passage};
+use portcullis::authorship::{Consequence, Gathered, Record, Registry, Trust, Verdict, Verifier, judge, passage};
+use portcullis::cli::certs;
 use portcullis::clock::Now;
 use portcullis::config::Sources;
 use portcullis::fhir::json::{Tape, Value};
+
+use super::stage::{Folder, now};
 
 const REGISTRY: &str = r#"
 [upstream]
@@ -19,10 +22,14 @@ speakers = ["http://hl7.org/fhir/sid/us-npi|1216407266"]
 meta_sources = ["urn:hospital"]
 agreement = "1"
 valid_from = "2025-01-01"
+anchors = "ca.pem"
 "#;
 
-static REGISTRY_READ: LazyLock<Registry> =
-    LazyLock::new(|| Registry::new(Sources::parse(REGISTRY, "sources.toml".as_ref()).expect("a good registry")));
+static REGISTRY_READ: LazyLock<Registry> = LazyLock::new(|| {
+    let folder = Folder::empty();
+    certs::make(folder.path(), &[], &[], false, now()).expect("certificates");
+    Registry::new(Sources::parse(REGISTRY, &folder.path().join("sources.toml")).expect("a good registry"))
+});
 
 /// A Bundle to be judged; what is no JSON is an attachment.
 pub fn run(data: &[u8]) {
@@ -42,8 +49,12 @@ pub fn run(data: &[u8]) {
         }
     }
     assert!(gathered.wanted().iter().all(|reference| reference.contains('/')));
-    let evidence = gathered.finish();
+    let mut evidence = gathered.finish();
     let now = Now::at("2026-11-27T12:00:00Z".parse().expect("an instant"));
+    let mut verifier = Verifier::new(Trust::by(&REGISTRY_READ), now).expect("a source with anchors");
+    for record in resources().filter_map(Record::read) {
+        verifier.verify(&record, Some(document.root()), &mut evidence);
+    }
     for resource in resources() {
         let Some(record) = Record::read(resource) else { continue };
         for trust in [Trust::of_the_ehr(), Trust::by(&REGISTRY_READ)] {

@@ -39,7 +39,10 @@ impl Registry {
         let exchanges = speakers.chain(upstream).filter(|identifier| !by_identifier.contains_key(*identifier));
         let exchanges = exchanges.cloned().collect();
         // Anchors that cannot be used are found where the registry is loaded; here they would verify nothing.
-        let rules = |source: &Source| signature::Trust::new(source.anchors.as_ref()?.pem()).ok().map(Rules::new);
+        let rules = |source: &Source| {
+            let trust = signature::Trust::new(source.anchors.as_ref()?.pem()).ok()?;
+            Some(Rules { dialect: source.signature_dialect, ..Rules::new(trust) })
+        };
         let rules = sources.sources.iter().map(rules).collect();
         let demands_signatures = sources.sources.iter().any(|source| source.demands_signature);
         Self { sources, by_identifier, by_meta_source, exchanges, rules, demands_signatures }

@@ -16,7 +16,7 @@
 //! `id` and `meta` are left out because servers write them anew; so a signature holds for the same content under another id, and
 //! labels and times in `meta` are none that it protects. Nothing of the Provenance itself is signed. Neither R4 nor CDex says in
 //! which form several targets would be signed together: such a signature cannot be verified, nor can one of another
-//! `targetFormat` or `sigFormat`. The form is that of CDex's CI build.
+//! `targetFormat` or `sigFormat`. The edition of CDex is the one that the registry names for the source.
 //!
 //! # By whose authorities
 //!

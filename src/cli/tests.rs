@@ -339,6 +339,10 @@ fn a_registry_is_checked_as_a_whole() {
             &["2: upstream.identifiers: is missing"],
         ),
         (SOURCES.replace("speakers", "anchors = \"none.pem\"\nspeakers"), &["10: source.anchors: cannot read"]),
+        (
+            SOURCES.replace("speakers", "signature_dialect = \"2\"\nspeakers"),
+            &["10: source.signature_dialect: must be", "10: source.signature_dialect: has no use"],
+        ),
         ("[upstream".to_owned(), &["sources.toml:1:"]),
     ] {
         fs::write(&file, &text).unwrap();

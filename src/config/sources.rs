@@ -17,7 +17,7 @@ use super::raw::{Report, Section};
 use crate::fhir::identifier::Identifier;
 use crate::fhir::name::ResourceType;
 use crate::limits;
-use crate::signature::Trust;
+use crate::signature::{Dialect, Trust};
 
 /// A checked registry.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ pub struct Source {
     pub anchors: Option<Certificates>,
     /// `signatures`: `accepted` or `demanded`. Default `accepted`.
     pub demands_signature: bool,
+    /// `signature_dialect`: the edition of CDex that it signs by, `ci` or `2.1.0`. Default `ci`.
+    pub signature_dialect: Dialect,
     /// `exchange_asserts`: whether what an exchange made of its records may leave for payment and operations. Default
     /// `false`.
     pub exchange_asserts: bool,
@@ -181,6 +183,10 @@ fn source(
         "demanded" => Ok(true),
         _ => Err("must be \"accepted\" or \"demanded\""),
     });
+    let dialect = section.text("signature_dialect", |text| match text.parse::<Dialect>() {
+        Ok(dialect) => Ok(dialect),
+        Err(_) => Err("must be \"ci\" or \"2.1.0\""),
+    });
     let exchange_asserts = section.boolean("exchange_asserts").unwrap_or(false);
     let agreement = section.required_text("agreement", some_text);
     let valid_from = section.required_text("valid_from", date);
@@ -198,6 +204,9 @@ fn source(
     }
     if demands == Some(true) && !section.has("anchors") {
         section.problem("anchors", "is missing: no signature could be verified that is demanded");
+    }
+    if section.has("signature_dialect") && !section.has("anchors") {
+        section.problem("signature_dialect", "has no use without anchors");
     }
     if validates == Some(false) && section.has("types") {
         section.problem("types", "has no use while validates_authorship is false");
@@ -223,6 +232,7 @@ fn source(
         meta_sources: meta_sources.unwrap_or_default(),
         anchors,
         demands_signature: demands.unwrap_or(false),
+        signature_dialect: dialect.unwrap_or_default(),
         exchange_asserts,
         agreement: agreement?,
         valid_from: valid_from?,

@@ -332,6 +332,17 @@ fn a_signed_searchset_makes_its_records_verified() {
         assert_eq!(answer.searchset().names(), if leaves { names(&["Condition/one"]) } else { names(&[]) }, "{text}");
         assert!(!answer.text().contains("signature"), "{}", answer.text());
     }
+    // The published edition asks for less, which is agreed on with a source or not.
+    let older = sign(page.as_bytes(), &party().signer(), instant(AT), Dialect::Published).unwrap();
+    let older = String::from_utf8(older).unwrap();
+    for (registry, leaves) in
+        [(registry.clone(), false), (registry.replace("anchors =", "signature_dialect = \"2.1.0\"\nanchors ="), true)]
+    {
+        let (ehr, gateway) = stage_by(&registry, "", r#""*""#);
+        ehr.behave(Behaviour::faithful().status(200, &older).only_for("Condition"));
+        let found = gateway.payer("lanternfield").get(SEARCH).searchset().names();
+        assert_eq!(found, if leaves { names(&["Condition/one"]) } else { names(&[]) });
+    }
 }
 
 #[test]
