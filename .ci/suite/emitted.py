@@ -2,7 +2,8 @@
 """emitted.py [EHR [SHARED]] : all FHIR that the gateway says of its own, through HL7's validator.
 
 An invented record system brings out every row of the refusal table (src/respond/refusal.rs), the CapabilityStatement, and
-searchsets: full, empty, concealed, paged, with what comes along, redacted, counted. With EHR, a HAPI that ehr.sh has
+searchsets: full, empty, concealed, paged, with what comes along, redacted, counted, signed; and Provenance of its own, also by the
+profiles of US Core and HRex. With EHR, a HAPI that ehr.sh has
 loaded, also the statement made of HAPI's. All must be valid, and copies of each with one fault must not be.
 SHARED, the shared folder, lets the validator know more code systems.
 """
@@ -26,9 +27,10 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from gateway import ORGANIZATION, ROOT, Answer, Cases, Gateway, free_port  # noqa: E402
+from gateway import ISSUER, ORGANIZATION, ROOT, Answer, Cases, Gateway, free_port, toml  # noqa: E402
 
 from invented import Invented  # noqa: E402
+from signed import NPI, NUMBER, World  # noqa: E402
 from upstream import Server  # noqa: E402
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -91,6 +93,7 @@ SEARCHSETS = [
     ("first page", "Observation?patient=p1&_count=2&_sort=-date"),
     ("with what comes along", "Observation?patient=p1&_include=Observation:performer&_revinclude=Provenance:target"),
     ("redacted", "Condition?patient=p1"),
+    ("redacted, and told so", "Condition?patient=p1&_revinclude=Provenance:target"),
     ("redacted patient", "Patient?_id=p1"),
     ("elements", "Observation?patient=p1&_elements=code,status"),
     ("counted", "Observation?patient=p1&_summary=count"),
@@ -152,6 +155,22 @@ FAULTS = {  # a fault, and words that the complaint must have
         (drop("entry", 0, "resource", "resourceType"), "resourceType"),
         (put("entry", 0, "resource", "nickname", "x"), "nickname"),
     ],
+    "Provenance": [
+        (drop("target"), "target"),
+        (drop("recorded"), "recorded"),
+        (put("occurredDateTime", "today"), "today"),
+        (drop("agent", 0, "who"), "who"),
+        (put("agent", 0, "who", "reference", "#nobody"), "nobody"),
+        (put("entity", 0, "role", "origin"), "provenance-entity-role"),
+        (drop("entity", 0, "what"), "what"),
+        (put("contained", 1, "nickname", "x"), "nickname"),
+    ],
+    "Provenance by profile": [
+        (put("target", 0, {"display": "a record"}), "target.reference"),
+        (drop("agent", 0, "onBehalfOf"), "provenance-1"),
+        (drop("contained", 1, "name"), "us-core-organization"),
+        (put("contained", 1, "active", None), "us-core-organization"),
+    ],
     "other": [
         (put("nickname", "x"), "nickname"),
         (put("meta", "tag", [{"system": 7}]), "system"),
@@ -159,16 +178,28 @@ FAULTS = {  # a fault, and words that the complaint must have
 }
 
 
+OWN_PROVENANCE = [
+    "http://hl7.org/fhir/us/core/StructureDefinition/us-core-provenance",
+    "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition/hrex-provenance",
+]
+
+
 class Validator:
     """HL7's validator, started at once and asked in the end."""
 
     def __init__(self, shared):
-        command = [HERE.parent / "validator/check.sh", *(["--shared", shared] if shared else []), "--known-system", "urn:portcullis:denial-reason"]
+        command = [HERE.parent / "validator/check.sh", *(["--shared", shared] if shared else []), "--known-system", "urn:portcullis:denial-reason",
+                   "--known-system", "urn:portcullis:change"]
+        self.knows_profiles = bool(shared)
         self.process = subprocess.Popen([*command, "--stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def verdicts(self, resources):
         """Complaints about each resource, in order; none where it is valid."""
-        lines = "".join(json.dumps({"id": str(at), "resource": one}) + "\n" for at, one in enumerate(resources))
+        def line(at, one):
+            profiles = {"profiles": OWN_PROVENANCE} if self.knows_profiles and one.get("resourceType") == "Provenance" else {}
+            return json.dumps({"id": str(at), "resource": one, **profiles}) + "\n"
+
+        lines = "".join(line(at, one) for at, one in enumerate(resources))
         out, _ = self.process.communicate(lines, timeout=900)
         ready, *answers = map(json.loads, out.splitlines())
         assert ready == {"ready": True} and len(answers) == len(resources), out[-500:]
@@ -217,6 +248,37 @@ def searchsets(emitted, client):
     first = emitted.said["searchset, first page"]
     following = next(link["url"] for link in first["link"] if link["relation"] == "next")
     return emitted.keep("searchset, second page", client.get(following.removeprefix(client.gateway.origin)), 200)
+
+
+def own_provenance(emitted):
+    """What is said of what was done, each resource by itself."""
+    for entry in emitted.said["searchset, redacted, and told so"]["entry"]:
+        if entry["fullUrl"].startswith("urn:uuid:"):
+            code = entry["resource"]["activity"]["coding"][0]["code"]
+            emitted.said[f"own Provenance, {code}"] = entry["resource"]
+    said = [name for name in emitted.said if name.startswith("own Provenance")]
+    emitted.cases.case("there is Provenance of the gateway's own", said != ["own Provenance, narrowed", "own Provenance, redacted"] and str(said))
+
+
+def signed_answers(cases, emitted, upstream, policies, folder):
+    """A client with whom signatures were agreed: what it gets, and the refusals that only it gets."""
+    world = World(folder)
+    more = (
+        f'[organization]\nidentifier = "{NPI}|{NUMBER}"\nname = "Clinic"\n'
+        f"[signing]\ncertificate = {toml(world.certificate('p256'))}\nkey = {toml(world.key('p256'))}\n"
+        f'[[client]]\nid = "payer-s"\norganization = "{ORGANIZATION}"\nissuer = "{ISSUER}"\n'
+        'purposes = ["HPAYMT"]\nscopes = ["system/*.rs"]\nsigned_answers = "ci"'
+    )
+    with Gateway(upstream, policies, threads=1, more=more) as gateway:
+        signing = Emitted(cases, gateway)
+        client = gateway.client("payer-s")
+        signing.keep("searchset, signed", client.get("Condition?patient=p1&_revinclude=Provenance:target"), 200)
+        signing.keep("read where signatures were agreed", client.get("Observation/o1"), 400, "unsigned")
+        signing.keep("answer too large to be signed", client.get("Observation?patient=p1&code=bulk"), 413, "unsignable")
+        signing.keep("number that cannot be signed", client.get("Observation?patient=p1&code=digits"), 502, "unsignable")
+        client.close()
+        signing.check_labels()
+    emitted.said.update(signing.said)
 
 
 def superseded(emitted, gateway, client, policies):
@@ -322,6 +384,8 @@ def judged(cases, validator, said):
         words.append(None)
         kind = one["resourceType"] if one["resourceType"] in FAULTS else "other"
         faults = FAULTS[kind] + (FAULTS["Bundle with entries"] if one.get("entry") else [])
+        if kind == "Provenance" and validator.knows_profiles:
+            faults = faults + FAULTS["Provenance by profile"]
         for change, expected in faults:
             broken = copy.deepcopy(one)
             try:
@@ -359,12 +423,14 @@ def main(ehr=None, shared=None):
             emitted, client = Emitted(cases, gateway), gateway.client()
             emitted.keep("statement", gateway.stranger().get("metadata"), 200)
             searchsets(emitted, client)
+            own_provenance(emitted)
             emitted.keep("read", client.get("Observation/o1"), 200)
             emitted.keep("read, redacted", client.get("Condition/c1"), 200)
             refusals(emitted, gateway, keyless_token(keyless, gateway.base))
             superseded(emitted, gateway, client, policies)
             crowd(emitted, gateway, upstream)
             emitted.check_labels()
+        signed_answers(cases, emitted, upstream.base, policies, pathlib.Path(folder))
         no_record(cases, emitted, upstream.base, policies)
         emitted.said.update(fixed_texts())
         if ehr:

@@ -40,6 +40,10 @@ RECORDS = [
     {"resourceType": "Flag", "id": "f1", "text": NARRATIVE, **SUBJECT, "status": "active", "code": {"text": "Invented"}},
 ]
 
+# What a signed answer cannot hold: more than its bound, and a number with more digits than a double has.
+BULK = [{**observation(1), "id": f"bulk-{at}", "code": coded("http://example.org", "bulk"), "note": [{"text": "x" * 100_000}]} for at in range(60)]
+DIGITS = {**observation(1), "id": "digits", "code": coded("http://example.org", "digits"), "valueQuantity": {"value": 1234567890123456789012345}}
+
 STATEMENT = {
     "resourceType": "CapabilityStatement", "status": "active", "date": "2026-01-01", "kind": "instance", "fhirVersion": "4.0.1",
     "format": ["json"], "implementation": {"description": "Invented"},
@@ -72,6 +76,7 @@ class Invented(Handler):
     def search(self, kind, asked):
         """Knows the type, `code`, and pages by `_count` and `at`; whatever comes along is always there."""
         found = [record for record in RECORDS if record["resourceType"] == kind and asked.get("code") != "nothing"]
+        found = {"bulk": BULK, "digits": [DIGITS]}.get(asked.get("code", ""), found)
         at, count = int(asked.get("at", 0)), int(asked["_count"])
         along = [record for record in RECORDS if record["resourceType"] in ("Practitioner", "Provenance")]
         shown = [(record, "match") for record in found[at : at + count]] + [(record, "include") for record in along]

@@ -3,7 +3,8 @@
 
 Authority, keys and certificates are OpenSSL's too. For each algorithm a searchset with awkward texts and several thousand
 numbers is signed; its canonical form (RFC 8785) is made by Python and, where there is one, by Node, which must agree; OpenSSL
-verifies the signature with the key of the certificate. The other way round, `portcullis verify` says `verified` of what was
+verifies the signature with the key of the certificate. So are the answers of a running gateway with whose client signatures were
+agreed, and its reads are refused. The other way round, `portcullis verify` says `verified` of what was
 signed here with OpenSSL, and of nothing that was changed.
 """
 
@@ -21,7 +22,10 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from gateway import PROGRAM, Cases  # noqa: E402
+from gateway import ISSUER, ORGANIZATION, PROGRAM, Cases, Gateway, toml  # noqa: E402
+
+from invented import Invented  # noqa: E402
+from upstream import Server  # noqa: E402
 
 NPI, NUMBER = "http://hl7.org/fhir/sid/us-npi", "1234567893"
 # The certificates are valid from the moment they are made.
@@ -172,10 +176,14 @@ def signed_by_portcullis(world, algorithm):
     signed = out.read_text()
     at = signed.rindex(',"signature":')
     assert text.startswith(signed[:at]) and signed.endswith(text[at:]), "text was changed beside the signature"
+    return verified_by_openssl(world, algorithm, signed, WHEN)
+
+
+def verified_by_openssl(world, algorithm, signed, when=None):
     content = json.loads(signed)
     signature = content.pop("signature")
     for member in ("id", "meta"):
-        content.pop(member)
+        content.pop(member, None)
     form = canonical(content)
     if NODE:
         shown = subprocess.run([NODE, "-e", CANONICAL_JS], input=json.dumps(content), capture_output=True, text=True, check=True).stdout
@@ -183,7 +191,7 @@ def signed_by_portcullis(world, algorithm):
     header, payload, value = base64.b64decode(signature["data"]).decode().split(".")
     assert payload == "", "the payload is inside"
     stated = json.loads(unb64u(header))
-    assert stated["alg"] == algorithm and stated["sigT"] == signature["when"] == WHEN, stated
+    assert stated["alg"] == algorithm and stated["sigT"] == signature["when"] == (when or signature["when"]), stated
     leaf = openssl("x509", "-inform", "DER", "-pubkey", "-noout", given=base64.b64decode(stated["x5c"][0]))
     key = world.folder / "leaf.pub"
     key.write_bytes(leaf)
@@ -192,11 +200,42 @@ def signed_by_portcullis(world, algorithm):
     check = ["dgst", *digest_options(algorithm), "-verify", key, "-signature", world.folder / "value"]
     assert b"Verified OK" in openssl(*check, given=f"{header}.{b64u(form.encode())}".encode())
     try:
-        openssl(*check, given=f"{header}.{b64u(form.replace('plain', 'plaim').encode())}".encode())
+        openssl(*check, given=f"{header}.{b64u(form.replace('searchset', 'searchsex').encode())}".encode())
         raise RuntimeError("OpenSSL verifies anything")
     except subprocess.CalledProcessError:
         pass
     return f"{len(form)} bytes"
+
+
+def answered(world, key, algorithm, upstream):
+    """Two pages of a search and all about a patient, from a gateway that signs with this key; a read is refused."""
+    more = (
+        f'[organization]\nidentifier = "{NPI}|{NUMBER}"\nname = "Clinic"\n'
+        f"[signing]\ncertificate = {toml(world.certificate(key))}\nkey = {toml(world.key(key))}\n"
+        f'[[client]]\nid = "payer-s"\norganization = "{ORGANIZATION}"\nissuer = "{ISSUER}"\n'
+        'purposes = ["HPAYMT"]\nscopes = ["system/*.rs"]\nsigned_answers = "ci"'
+    )
+    with Gateway(upstream, HERE / "policies/mixed", threads=1, more=more) as gateway:
+        client, bodies = gateway.client("payer-s"), []
+        for path in ("Observation?patient=p1&_count=2&_revinclude=Provenance:target", "Condition?patient=p1&_revinclude=Provenance:target",
+                     "Procedure?patient=p1", "Patient/p1/$everything"):
+            answer = client.get(path)
+            assert answer.status == 200, f"{path}: {answer.status} {answer.text}"
+            bodies.append(answer.text)
+        following = next(link["url"] for link in json.loads(bodies[0])["link"] if link["relation"] == "next")
+        bodies.append(client.get(following.removeprefix(gateway.origin)).text)
+        refused = client.get("Observation/o1")
+        outcome = json.loads(refused.body)
+        assert (refused.status, outcome["issue"][0]["code"]) == (400, "business-rule"), refused.text
+        assert "signature" not in gateway.client().get("Observation?patient=p1").json, "signed for somebody else"
+        client.close()
+    assert any("urn:uuid:" in body for body in bodies), "no Provenance of its own under a signature"
+    now = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+    for body in bodies:
+        verified_by_openssl(world, algorithm, body)
+        shown = world.verdict(world.write("answer.json", body), now)
+        assert shown == (0, "verified", []), shown
+    return f"{len(bodies)} answers"
 
 
 def signed_by_openssl(world, algorithm):
@@ -230,6 +269,9 @@ def main():
         for algorithm in ALGORITHMS:
             cases.run(f"{algorithm}: signed here, verified by OpenSSL", signed_by_portcullis, world, algorithm)
             cases.run(f"{algorithm}: signed by OpenSSL, verified here", signed_by_openssl, world, algorithm)
+        upstream = Server(Invented).in_a_thread()
+        for key, algorithm in (("rsa", "RS256"), ("p256", "ES256"), ("p384", "ES384")):
+            cases.run(f"{algorithm}: answered by a gateway, verified by OpenSSL", answered, world, key, algorithm, upstream.base)
     print("with Node's canonical form" if NODE else "without Node: the canonical form is Python's alone")
     return cases.finish()
 

@@ -33,7 +33,8 @@ release := {
 		"Condition": {"elements": ["clinicalStatus", "verificationStatus", "category", "subject", "onset[x]"]},
 		"Patient": {"elements": ["active", "name.family", "gender"]},
 	},
-	"withhold_labels": [],
+	"withhold_labels": ["http://terminology.hl7.org/CodeSystem/v3-ActCode|PSY"],
 	"includes": ["Observation:performer", "Provenance:target"],
 	"page_cap": data.page_cap,
+	"provenance": "asked",
 }
