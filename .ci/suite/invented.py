@@ -41,7 +41,7 @@ RECORDS = [
 ]
 
 # What a signed answer cannot hold: more than its bound, and a number with more digits than a double has.
-BULK = [{**observation(1), "id": f"bulk-{at}", "code": coded("http://example.org", "bulk"), "note": [{"text": "x" * 100_000}]} for at in range(60)]
+BULK = [{**observation(1), "id": f"bulk-{at}", "code": coded("http://example.org", "bulk"), "note": [{"text": "x" * 120_000}]} for at in range(60)]
 DIGITS = {**observation(1), "id": "digits", "code": coded("http://example.org", "digits"), "valueQuantity": {"value": 1234567890123456789012345}}
 
 STATEMENT = {

@@ -50,7 +50,7 @@ BUNDLE, ENVELOPE = "src/filter/bundle.rs", "src/filter/bundle/envelope.rs"
 VERIFY, CHECKS, JOSE, CHAIN, SIGN = (f"src/signature/{name}.rs" for name in ("verify", "checks", "jose", "chain", "sign"))
 SIGNED, VERIFIER, OUTCOMES = "src/filter/signed.rs", "src/authorship/verifier.rs", "src/authorship/signed.rs"
 CLOSURE, CONTENT, HONESTY = "src/filter/closure.rs", "src/filter/content.rs", "src/filter/honesty.rs"
-SUMMARY, ORDER = "src/filter/summary.rs", "src/filter/order.rs"
+SUMMARY, ORDER, CHANGES = "src/filter/summary.rs", "src/filter/order.rs", "src/filter/changes.rs"
 
 MUTATIONS = [
     # judge.rs: may this resource leave?
@@ -192,6 +192,8 @@ MUTATIONS = [
     ("meta", REDACT, "if ⟦member.name != \"tag\" && (whole || META.contains(&member.name))⟧", "member.name != \"tag\""),
     ("tags", REDACT, ".filter(|_| ⟦whole⟧)", "true"),
     ("the tag of what is incomplete", REDACT, "⟦out.extend_from_slice(SUBSETTED.as_bytes())⟧;", "out.extend_from_slice(b\"{}\")"),
+    ("what was cut beside what the client left out", CHANGES, "if by_decision || ⟦(!whole && !asked_for_less)⟧ {", "!whole"),
+    ("Provenance of its own for who may have none", CHANGES, "wanted && ⟦obligations.types().any(is_provenance)⟧", "true"),
     ("elements not asked for", REDACT, "if ⟦!wanted⟧ ||", "false"),
     ("the record system's address", COPY, "if ⟦!self.rewrites⟧ {", "true"),
     ("the record system's address, written with escapes", JUDGE,
@@ -279,7 +281,7 @@ MUTATIONS = [
     # signature: is it signed?
     ("numbers that are not protected", SIGN, "if ⟦form.damaged > 0⟧ {", "false"),
     ("signed already", SIGN, "if ⟦root.get(\"signature\").is_some()⟧ {", "false"),
-    ("signed out of time", SIGN, "if ⟦!signer.leaf.is_valid_at(when.timestamp())⟧ {", "false"),
+    ("signed out of time", SIGN, "if ⟦!signer.is_valid_at(when)⟧ {", "false"),
     ("signed for somebody else", SIGN, "if ⟦!identities.kind_of(system).is_some_and(|kind| is_named(&leaf.names, kind, value))⟧ {", "false"),
     ("signed with another's certificate", SIGN, "⟦holds⟧.then_some(signature)", "true"),
     ("signed by an authority", SIGN, "if ⟦leaf.signs == Some(false) || leaf.is_authority⟧ {", "false"),
@@ -406,6 +408,8 @@ CAUGHT_BY = {
     "elements of what is contained": "Y-29",
     "meta": "Y-57",
     "tags": "Y-57",
+    "what was cut beside what the client left out": "Y-180",
+    "Provenance of its own for who may have none": "Y-181",
     "the tag of what is incomplete": "Y-57",
     "elements not asked for": "Y-58",
     "the record system's address": "Y-59",

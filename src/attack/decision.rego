@@ -11,7 +11,9 @@ decision := permission(grant) if {
 	covers(grant)
 }
 
-permission(grant) := {
+permission(grant) := object.union(permitted(grant), grant.provenance)
+
+permitted(grant) := {
 	"allow": true,
 	"reasons": [{"code": "grant", "text": "Covered by a grant.", "basis": "test"}],
 	"patients": grant.patients,

@@ -2,7 +2,7 @@
 //!
 //! Takes: the neutral JSON of a case. Gives: the policy's data. Guarantees: what the grant withholds is withheld by
 //! type, element, constraint or label. A grant of our own cases may state outright what it is translated into: `elements`,
-//! `where` and `authorship` of a type, `includes`, and rows of a sensitivity list. Refuses: parts of a grant that it does not know.
+//! `where` and `authorship` of a type, `includes`, `provenance`, and rows of a sensitivity list. Refuses: parts of a grant that it does not know.
 
 use crate::attack::members::Members as _;
 use serde_json::{Map, Value as Json, json};
@@ -127,6 +127,7 @@ pub(crate) fn translate(grant: &Json) -> Json {
         "types": types,
         "withhold_labels": labels.map(|code| format!("{}|{code}", system(code))).collect::<Vec<_>>(),
         "includes": grant.get("includes").cloned().unwrap_or_else(|| json!(includes)),
+        "provenance": grant.get("provenance").map_or_else(|| json!({}), |word| json!({ "provenance": word })),
         "sensitivity": grant.at("sensitivity"),
     })
 }
