@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{CliError, ConfigArgument, printed};
 use crate::clock::Clock;
-use crate::config::{ClientCertificates, Config, Registration, UpstreamCredential};
+use crate::config::{ClientCertificates, Config, Organization, Registration, UpstreamCredential};
 use crate::start;
 
 /// Arguments of `check`.
@@ -46,6 +46,11 @@ fn summary(config: &Config, arguments: &Arguments, policies: &str, out: &mut dyn
     writeln!(out, "  asks       {} {credential}", config.upstream.base_url)?;
     writeln!(out, "  obeys      {}: {policies}", config.policy.path.display())?;
     writeln!(out, "  records in {}", config.audit.directory.display())?;
+    if let Some(signing) = &config.signing {
+        let Organization { system, value, name } = &config.organization;
+        let until = signing.signer.valid_until().date();
+        writeln!(out, "  signs      as {system}|{value} ({name}), certificate valid until {until}")?;
+    }
     for issuer in &config.issuers {
         let algorithms: Vec<&str> = issuer.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
         writeln!(out, "  trusts     {} ({})", issuer.issuer, algorithms.join(", "))?;
@@ -55,5 +60,7 @@ fn summary(config: &Config, arguments: &Arguments, policies: &str, out: &mut dyn
 
 fn describe(client: &Registration, out: &mut dyn Write) -> io::Result<()> {
     let purposes: Vec<&str> = client.purposes.iter().map(|purpose| purpose.code()).collect();
-    writeln!(out, "  knows      {} for {}: {}", client.id, purposes.join(", "), client.scopes)
+    let signed = client.signed_answers.map(|edition| format!(", answers signed by CDex {}", edition.as_str()));
+    let signed = signed.unwrap_or_default();
+    writeln!(out, "  knows      {} for {}: {}{signed}", client.id, purposes.join(", "), client.scopes)
 }

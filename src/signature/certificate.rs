@@ -98,6 +98,11 @@ impl Certificate {
         })
     }
 
+    /// The last instant of its validity.
+    pub(super) fn valid_until(&self) -> Timestamp {
+        self.validity.1
+    }
+
     /// Whether `instant` is within its validity, both ends included.
     pub(super) fn is_valid_at(&self, instant: Timestamp) -> bool {
         self.validity.0 <= instant && instant <= self.validity.1

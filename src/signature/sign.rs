@@ -174,6 +174,11 @@ impl Signer {
         self.thumbprint
     }
 
+    /// The last instant at which its certificate is valid.
+    pub fn valid_until(&self) -> Now {
+        Now::at(self.leaf.valid_until())
+    }
+
     /// Whether its certificate is valid.
     pub fn is_valid_at(&self, now: Now) -> bool {
         self.leaf.is_valid_at(now.timestamp())

@@ -289,6 +289,34 @@ fn all_about_a_patient_is_signed_as_a_whole() {
     assert!(parts.into_iter().all(|part| part.signature.is_none()), "a part is not what is sent");
 }
 
+/// What `portcullis check` says.
+fn checked(setup: &Setup, ehr: &Ehr) -> (String, String) {
+    let folder = setup.written(ehr);
+    let config = folder.path().join("portcullis.toml").display().to_string();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let words = ["portcullis", "check", "--config", &config].map(std::ffi::OsString::from);
+    let exit = ExitCode::from(cli::run(words, &mut out, &mut err));
+    out.extend(err);
+    (format!("{exit:?}"), String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn the_content_of_a_document_is_no_searchset_and_comes_as_it_is() {
+    let (ehr, gateway) = stage(&Party::new());
+    let document = json!({"resourceType": "DocumentReference", "id": "d", "status": "current",
+        "subject": {"reference": "Patient/maren"}, "content": [{"attachment": {"contentType": "text/plain", "url": "Binary/n"}}]});
+    let binary = json!({"resourceType": "Binary", "id": "n", "contentType": "text/plain", "data": "bm90ZQ=="});
+    ehr.put(&document.to_string()).unwrap();
+    ehr.put(&binary.to_string()).unwrap();
+    let payer = gateway.payer("notary");
+    let found = payer.get("/DocumentReference?patient=maren&_id=d");
+    assert_signed(&found, "ci");
+    let url = found.json()["entry"][0]["resource"]["content"][0]["attachment"]["url"].as_str().unwrap().to_owned();
+    let content = payer.ask("GET", &url).without("accept").send();
+    assert_eq!((content.status(), content.body.as_slice()), (200, &b"note"[..]));
+    assert_eq!(payer.get("/DocumentReference/d").refusal().code, "business-rule");
+}
+
 #[test]
 fn what_does_not_fit_together_does_not_start() {
     let ehr = clinic();
@@ -306,9 +334,21 @@ fn what_does_not_fit_together_does_not_start() {
     ] {
         let setup = gateway().with_file("signing.pem", &certificate.chain_pem());
         let setup = setup.with_file("signing.key", &key.key_pem()).with(&sections());
+        let (exit, said) = checked(&setup, &ehr);
+        assert!(exit != format!("{:?}", ExitCode::SUCCESS) && said.contains(expected), "{name}: {said}");
         let problems = setup.try_in_front_of(&ehr).err().unwrap_or_else(|| panic!("{name} started"));
         assert!(problems.len() == 1 && problems[0].contains(expected), "{name}: {problems:?}");
     }
+    let (exit, said) = checked(&signing(gateway(), &party), &ehr);
+    assert_eq!(exit, format!("{:?}", ExitCode::SUCCESS), "{said}");
+    let signs =
+        format!("  signs      as {NPI}|{} (Invented clinic), certificate valid until 2031-01-01", ORGANISATION.1);
+    assert!(
+        said.contains(&signs) && said.contains("notary for HPAYMT: system/*.rs, answers signed by CDex ci"),
+        "{said}"
+    );
+    let (_, said) = checked(&gateway().with(&sections()), &ehr);
+    assert!(said.contains("signing.certificate: cannot read") && said.contains("signing.key: cannot read"), "{said}");
     let missing = gateway().with(&sections()).try_in_front_of(&ehr).err().unwrap();
     assert_eq!(missing.len(), 2, "certificate and key: {missing:?}");
     let without = sections().replace("[signing]\ncertificate = \"signing.pem\"\nkey = \"signing.key\"\n", "");

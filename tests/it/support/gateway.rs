@@ -135,6 +135,14 @@ impl Setup {
 
     /// The configuration, and the folder that it is about.
     pub(crate) fn configured(self, ehr: &Ehr) -> Result<(Folder, Config), Vec<String>> {
+        let folder = self.written(ehr);
+        let config = Config::load(&folder.path().join("portcullis.toml"))
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        Ok((folder, config))
+    }
+
+    /// A folder with `portcullis.toml` and all that it names.
+    pub(crate) fn written(&self, ehr: &Ehr) -> Folder {
         let folder = Folder::new();
         self.policy.write(&folder);
         for (name, content) in &self.files {
@@ -146,10 +154,8 @@ impl Setup {
         self.files.iter().for_each(|(name, text)| folder.write(name, text));
         let payers = ["lanternfield".to_owned(), "oldmill".to_owned()];
         certs::make(&folder.path().join("certs"), &[HOST.to_owned()], &payers, false, Clock::System.now()).unwrap();
-        let text = self.text(ehr);
-        let config = Config::parse(&text, &folder.path().join("portcullis.toml"))
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        Ok((folder, config))
+        folder.write("portcullis.toml", &self.text(ehr));
+        folder
     }
 
     fn text(&self, ehr: &Ehr) -> String {
