@@ -341,8 +341,12 @@ class Gateway(Server):
         (folder / "keys.json").write_text(json.dumps(identity.key_set))
         roster = f"patient,roster,member_id,start,end\n{PATIENT},{contract['roster']},M1,2024-01-01,\n"
         (folder / "roster.csv").write_text(roster)
-        # Without a largest page: the EHR here sends bodies of any size as one.
+        # Without a largest page: the EHR here sends bodies of any size as one, and its records have no author to be asked for.
         policies = shutil.copytree(options.policies, folder / "policies")
+        contracts = policies / "data/contracts.json"
+        attributed = json.loads(contracts.read_text())
+        attributed["contracts"][0]["attributed"] = False
+        contracts.write_text(json.dumps(attributed))
         release = policies / "portcullis/release.rego"
         release.write_text(release.read_text().replace('\t"page_cap": contract.page_cap,\n', ""))
         config = folder / "portcullis.toml"

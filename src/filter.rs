@@ -142,7 +142,7 @@ pub fn unattributed(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Resu
         let is_left = judged.body().is_some() || judged.tally().withheld.contains_key(&Withheld::Authorship);
         return Ok(is_left.then_some(own).into_iter().collect());
     }
-    let judged = explain(bytes, question, bases)?.into_iter();
+    let judged = explain(bytes, question, bases, None)?.into_iter();
     let left = judged.filter(|one| one.withheld.is_none_or(|reason| reason == Withheld::Authorship));
     Ok(left.filter_map(|one| one.resource).collect())
 }

@@ -27,5 +27,7 @@ supporting_type_is_agreed if contract.supporting[input.request.type]
 #   for whoever treats in an emergency. A health plan does neither.
 treatment_is_asserted if {
 	contract.party == "health-plan"
-	input.client.purpose in {"BTG", "COC", "ERTREAT", "ETREAT", "TREAT", "TREATDS"}
+	input.client.purpose in purposes_of_treatment
 }
+
+purposes_of_treatment := {"BTG", "COC", "ERTREAT", "ETREAT", "TREAT", "TREATDS"}

@@ -23,11 +23,58 @@ test_dates_of_service_lie_within_the_coverage if {
 	made.types.Encounter.where == ["date=ge2024-01-01&date=le2024-12-31"]
 }
 
-test_conditions_are_released_only_where_somebody_answers_for_them if {
-	attributed := [object.union(agreed, {"types": {"Condition": {"attributed": true}}}) | some agreed in data.contracts]
-	made := decision with input as labs with data.contracts as attributed
-	made.types.Condition.authorship == ["asserted-by-hie", "asserted-by-source", "verified"]
-	not made.types.Observation.authorship
+answered_for := ["asserted-by-hie", "asserted-by-source", "verified"]
+
+test_for_payment_somebody_must_answer_for_a_record if {
+	made := decision with input as labs
+	every name in ["Condition", "Encounter", "Observation"] {
+		made.types[name].authorship == answered_for
+	}
+}
+
+test_nobody_is_the_author_of_what_an_office_keeps if {
+	made := decision with input as labs
+	every name in ["Coverage", "Patient", "Provenance", "Organization", "Practitioner"] {
+		made.types[name]
+		not made.types[name].authorship
+	}
+}
+
+test_for_operations_somebody_must_answer_for_a_record if {
+	changed := [object.union(agreed, {"purposes": ["HOPERAT", "CAREMGT"]}) | some agreed in data.contracts]
+	every purpose in ["HOPERAT", "CAREMGT"] {
+		made := decision with input as for_purpose(purpose) with data.contracts as changed
+		made.types.Condition.authorship == answered_for
+	}
+}
+
+test_for_treatment_every_record_leaves_and_says_who_answers_for_it if {
+	changed := [object.union(agreed, {"party": "provider", "purposes": ["TREAT"]}) | some agreed in data.contracts]
+	made := decision with input as for_purpose("TREAT") with data.contracts as changed
+	made.types.Condition.authorship == ["asserted-by-hie", "asserted-by-source", "contradicted", "unknown", "verified"]
+}
+
+test_a_type_that_is_not_attributed_is_released_without_author if {
+	changed := [object.union(agreed, {"types": {"Condition": {"attributed": false}}}) | some agreed in data.contracts]
+	made := decision with input as labs with data.contracts as changed
+	made.types.Condition
+	not made.types.Condition.authorship
+	made.types.Observation.authorship == answered_for
+}
+
+test_a_contract_that_is_not_attributed_asks_for_no_author if {
+	changed := [object.union(agreed, {"attributed": false}) | some agreed in data.contracts]
+	made := decision with input as labs with data.contracts as changed
+	made.types.Observation
+	{name | some name, rule in made.types; rule.authorship} == set()
+}
+
+test_only_a_plain_false_switches_authorship_off if {
+	every word in ["no", 0, null, {}] {
+		changed := [object.union(agreed, {"attributed": word}) | some agreed in data.contracts]
+		made := decision with input as labs with data.contracts as changed
+		made.types.Observation.authorship == answered_for
+	}
 }
 
 test_every_coverage_opens_its_own_dates if {

@@ -54,18 +54,33 @@ supporting_types := {name: {"elements": agreed.elements} |
 	agreed.elements
 }
 
-patient_types := {name: object.union({"elements": agreed.elements}, object.union(conditions(agreed), responsibility(agreed))) |
+patient_types := {name: object.union({"elements": agreed.elements}, object.union(conditions(agreed), responsibility(name, agreed))) |
 	some name, agreed in contract.types
 	agreed.elements
 }
 
 # METADATA
 # description: >-
-#   Who must be known to answer for a record. Nobody pays on the word of nobody: for a type that the contract marks as
-#   attributed, records without an author, or with two that exclude each other, do not leave.
-responsibility(agreed) := {"authorship": ["asserted-by-hie", "asserted-by-source", "verified"]} if agreed.attributed
+#   Who must be known to answer for a record. Nobody pays, plans or reports on the word of nobody: without an author, or
+#   with two that exclude each other, a record leaves for treatment alone, where it may be better than none, and says how
+#   doubtful it is. A contract or a type of it with `"attributed": false` asks for nobody.
+responsibility(name, agreed) := {} if name in kept_by_an_office
 
-else := {}
+else := {} if contract.attributed == false
+
+else := {} if agreed.attributed == false
+
+else := {"authorship": ["asserted-by-hie", "asserted-by-source", "contradicted", "unknown", "verified"]} if {
+	input.client.purpose in purposes_of_treatment
+}
+
+else := {"authorship": ["asserted-by-hie", "asserted-by-source", "verified"]}
+
+# METADATA
+# description: >-
+#   Types that have no author: an office keeps them, or, as a Provenance, they say who answers for others and leave only
+#   with those.
+kept_by_an_office := {"Account", "Coverage", "Patient", "Person", "Provenance"}
 
 # METADATA
 # description: What records of a type must match, as alternatives in FHIR search syntax.

@@ -42,6 +42,10 @@ on_rosters(stays) := object.union(labs, {"facts": {"patients": {"p1": {"roster":
 # description: The lab request where p1 has consented thus.
 consented(consents) := object.union(labs, {"facts": {"patients": {"p1": {"consents": consents}}}})
 
+# METADATA
+# description: The lab request for another purpose.
+for_purpose(purpose) := object.union(labs, {"client": {"purpose": purpose}})
+
 lookup(parameters) := object.union(labs, {"request": {
 	"type": "Patient",
 	"patients": [],

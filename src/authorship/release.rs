@@ -8,7 +8,7 @@ use super::judge::Judged;
 use crate::oauth::Purpose;
 
 /// Purposes by which somebody treats the patient (v3-ActReason below `TREAT`, and emergency care).
-const TREATMENT: &[&str] = &["BTG", "CAREMGT", "COC", "ERTREAT", "ETREAT", "TREAT", "TREATDS"];
+const TREATMENT: &[&str] = &["BTG", "COC", "ERTREAT", "ETREAT", "TREAT", "TREATDS"];
 
 /// A set of verdicts, and whether what leaves by it is marked with its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

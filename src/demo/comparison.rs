@@ -209,6 +209,7 @@ mod tests {
         Account {
             exchange: ExchangeId(Token128::from_bytes([7; 16])),
             judged: Ok(verdicts.iter().map(judged).collect()),
+            is_attributed: false,
         }
     }
 

@@ -1,12 +1,13 @@
 //! Who looks on while the gateway judges.
 //!
 //! Takes: the answer of an open door. Gives: what the gateway's own filter, under the decision of a real exchange,
-//! makes of each resource in it. Guarantees: keeps the first exchange only. Refuses: nothing.
+//! makes of each resource in it, by what was known of its author. Guarantees: keeps the first exchange only, and of what was
+//! known the first page. Refuses: nothing.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::filter::{Bases, FilterError, Judged, explain};
+use crate::filter::{Attribution, Bases, FilterError, Judged, explain};
 use crate::gateway::Witness;
 use crate::id::ExchangeId;
 use crate::rewrite::Question;
@@ -24,6 +25,8 @@ pub struct Account {
     pub exchange: ExchangeId,
     /// The verdicts, or why there are none.
     pub judged: Result<Vec<Judged>, FilterError>,
+    /// Whether it was known by then who answers for the records.
+    pub is_attributed: bool,
 }
 
 impl Onlooker {
@@ -41,7 +44,16 @@ impl Onlooker {
 impl Witness for Onlooker {
     fn asked(&self, exchange: ExchangeId, question: &Question, bases: Bases<'_>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get_or_insert_with(|| Account { exchange, judged: explain(&self.open_door, question, bases) });
+        let judged = || explain(&self.open_door, question, bases, None);
+        seen.get_or_insert_with(|| Account { exchange, judged: judged(), is_attributed: false });
+    }
+
+    fn attributed(&self, exchange: ExchangeId, question: &Question, bases: Bases<'_>, attribution: &Arc<Attribution>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = seen.as_mut().filter(|account| account.exchange == exchange && !account.is_attributed) {
+            account.judged = explain(&self.open_door, question, bases, Some(Arc::clone(attribution)));
+            account.is_attributed = true;
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The verdicts of the filter one by one, for a person who may see the whole answer.
 //!
-//! Takes: what [`super::BundleFilter`] takes. Gives: what became of each resource, and what it failed on. Guarantees:
+//! Takes: what [`super::BundleFilter`] takes, and who is known to answer for the records. Gives: what became of each resource, and what it failed on. Guarantees:
 //! the verdicts are the filter's own, from the same pass over the same bytes. Refuses: what the filter refuses. What
 //! it gives names records and their labels: it is for people at the EHR, never for logs and never for clients.
 
+use std::sync::Arc;
+
 use super::judge::Judge;
-use super::{Bases, BundleFilter, FilterError, Withheld};
+use super::{Attribution, Bases, BundleFilter, FilterError, Withheld};
 use crate::fhir::json::Value;
 use crate::fhir::reference::Reference;
 use crate::fhir::search::Criterion;
@@ -22,9 +24,15 @@ pub struct Judged {
     pub failed: Vec<String>,
 }
 
-/// Filters a searchset and tells of every resource in it.
-pub fn explain(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<Vec<Judged>, FilterError> {
+/// Filters a searchset and tells of every resource in it. Without `attribution` nobody answers for anything.
+pub fn explain(
+    bytes: &[u8],
+    question: &Question,
+    bases: Bases<'_>,
+    attribution: Option<Arc<Attribution>>,
+) -> Result<Vec<Judged>, FilterError> {
     let mut filter = BundleFilter::explaining(question, bases);
+    filter.attribute(attribution);
     filter.feed(bytes)?;
     filter.end()?;
     Ok(filter.into_account())
@@ -119,7 +127,7 @@ mod tests {
         let permit = permit(DECISION, &interaction);
         let question = rewrite(interaction, permit, &[Id::parse("p1").unwrap()]).unwrap().into_question();
         let bundle = format!(r#"{{"resourceType":"Bundle","type":"searchset","entry":[{}]}}"#, entries.join(","));
-        let account = explain(bundle.as_bytes(), &question, BASES).unwrap();
+        let account = explain(bundle.as_bytes(), &question, BASES, None).unwrap();
         let name = |resource: Option<Reference>| resource.map(|resource| resource.to_string()).unwrap_or_default();
         account.into_iter().map(|judged| (name(judged.resource), judged.withheld, judged.failed)).collect()
     }

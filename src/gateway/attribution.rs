@@ -79,8 +79,11 @@ impl Gateway {
         if let Some(registry) = registry.as_deref().filter(|_| is_whole) {
             signatures(answer, question, &records, registry, now, &mut evidence).await?;
         }
-        let attribution = Attribution::new(evidence, is_whole, registry, now);
-        Ok(Some(Arc::new(attribution.sought(look_ups_made))))
+        let attribution = Arc::new(Attribution::new(evidence, is_whole, registry, now).sought(look_ups_made));
+        if let Some(witness) = &self.shared.witness {
+            witness.attributed(exchange, question, self.shared.bases(), &attribution);
+        }
+        Ok(Some(attribution))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Looking on, for demonstrations.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
-use crate::filter::Bases;
+use crate::filter::{Attribution, Bases};
 use crate::id::ExchangeId;
 use crate::rewrite::Question;
 
@@ -11,4 +12,7 @@ use crate::rewrite::Question;
 pub trait Witness: Debug + Send + Sync {
     /// The question of one exchange.
     fn asked(&self, exchange: ExchangeId, question: &Question, bases: Bases<'_>);
+
+    /// The same question, once it is known who answers for the records of a page of its answer.
+    fn attributed(&self, exchange: ExchangeId, question: &Question, bases: Bases<'_>, attribution: &Arc<Attribution>);
 }

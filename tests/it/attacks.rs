@@ -6,10 +6,13 @@ use portcullis::demo::ehr::{Behaviour, Ehr};
 
 use crate::support::{Payer, clinic, everything, gateway, permitting, starter};
 
-/// A laboratory result of Maren's within her coverage, with these members besides.
+/// A laboratory result of Maren's within her coverage, with these members besides. Somebody answers for it, so that nothing
+/// else keeps it back than what a test is about.
 fn result(id: &str, members: &str) -> String {
+    let performer = r#""performer":[{"reference":"Organization/alder-creek-laboratory"}],"#;
+    let performer = if members.contains("\"performer\"") { "" } else { performer };
     format!(
-        r#"{{"resourceType":"Observation","id":"{id}","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"attack"}}]}},"effectiveDateTime":"2025-05-05"{members}}}"#
+        r#"{{{performer}"resourceType":"Observation","id":"{id}","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"attack"}}]}},"effectiveDateTime":"2025-05-05"{members}}}"#
     )
 }
 

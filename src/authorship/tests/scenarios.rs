@@ -367,7 +367,9 @@ fn by_default_a_purpose_gets_these_verdicts() {
     let set = |purpose: &str, allowed| -> Vec<Verdict> {
         default_release(Purpose::parse(purpose).unwrap()).verdicts(allowed).collect()
     };
-    for purpose in ["HPAYMT", "HOPERAT", "CLMATTCH", "COVAUTH", "HCOMPL", "FRAUD", "HRESCH", "PUBHLTH", "PATRQT"] {
+    for purpose in
+        ["HPAYMT", "HOPERAT", "CAREMGT", "CLMATTCH", "COVAUTH", "HCOMPL", "FRAUD", "HRESCH", "PUBHLTH", "PATRQT"]
+    {
         assert_eq!(set(purpose, false), [Source, Verified], "{purpose}");
         assert_eq!(set(purpose, true), [Hie, Source, Verified], "{purpose}");
         assert!(!default_release(Purpose::parse(purpose).unwrap()).is_marked());
