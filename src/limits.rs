@@ -269,9 +269,10 @@ pub const UPSTREAM_TARGET_BYTES: usize = 4 * 1024;
 /// A page whose records' authorship is judged: it is held until what is known beside it is there.
 pub const ATTRIBUTED_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Requests of the gateway's own for one page, beside the page itself. Two are enough, and one where Provenance comes along: for
-/// Provenance, and for roles, organisations and practitioners together. One more learns what an EHR does not give along with
-/// roles. An EHR that answers no batches is asked for them one type after the other, after the batch that it refused.
-pub const EVIDENCE_LOOKUPS: usize = 5;
+/// Provenance, and for roles, organisations and practitioners together. One more learns the originals of what an exchange made,
+/// and one what an EHR does not give along with roles. An EHR that answers no batches is asked for them one type after the
+/// other, after the batch that it refused.
+pub const EVIDENCE_LOOKUPS: usize = 6;
 /// How long an EHR that did not answer a batch is asked one search at a time; a front end in front of it may come to allow it.
 pub const EHR_APART: Duration = Duration::from_secs(3_600);
 /// Entries asked of the EHR in such a search; more than a page of 100 records speaks of, as a rule.

@@ -138,7 +138,18 @@ impl Gathered {
         self.note(reference, |held| held.signatures.push(outcome));
     }
 
-    /// `Type/id` of people and organisations that are spoken of and not here, and of originals: what may be asked for next.
+    /// `Type/id` of what others were made of and is not here as an original.
+    pub fn originals(&self) -> Vec<&str> {
+        let sources = self.provenances.iter().flat_map(|(_, provenance)| &provenance.sources);
+        let mut names: Vec<Name> = sources.filter_map(|source| source.what).collect();
+        names.sort_unstable();
+        names.dedup();
+        let here = |name: &Name| self.held.get(name.0 as usize).is_some_and(|held| held.original.is_some());
+        names.into_iter().filter(|name| !here(name)).filter_map(|name| self.index.resource(name)).collect()
+    }
+
+    /// `Type/id` of people and organisations that are spoken of and not here, by originals as well, and of originals: what may
+    /// be asked for next.
     pub fn wanted(&self) -> Vec<&str> {
         let mut names: Vec<Name> = Vec::new();
         let mut link = |link: &Link| match link {
@@ -158,6 +169,8 @@ impl Gathered {
                 .flat_map(|party| [&party.practitioner, &party.organization])
                 .flatten()
                 .for_each(&mut link);
+            let original = held.original.iter().flat_map(|own| own.authors.iter().chain(&own.custodians));
+            original.for_each(&mut link);
         }
         for (_, provenance) in &self.provenances {
             let agents = provenance.sources.iter().flat_map(|source| &source.agents).chain(&provenance.agents);

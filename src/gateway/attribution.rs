@@ -7,7 +7,7 @@
 //! in part, nobody answers for anything; signatures on those records are verified over the bytes that came, one after the other
 //! with a pause for others in between. Refuses: an EHR that fails.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,7 +66,7 @@ impl Gateway {
             for (look_up, found) in look_ups.iter().zip(learned.found) {
                 inquiry.asked.extend(look_up.names().iter().cloned());
                 match found {
-                    Ok(found) => inquiry.add(&found)?,
+                    Ok(found) => inquiry.add(&found, look_up)?,
                     // What the EHR does not show is not known; that it fails is another matter.
                     Err(FetchError::Status(400..=499) | FetchError::Hidden(_)) => inquiry.is_whole = false,
                     Err(error) => return Err(error.into()),
@@ -124,6 +124,8 @@ struct Inquiry {
     here: HashSet<Reference>,
     /// People and organisations that were asked for.
     asked: HashSet<Reference>,
+    /// Whether originals were asked for.
+    asked_originals: bool,
     /// Whether nothing that is wanted was left out.
     is_whole: bool,
     /// Whether the EHR gives Provenance along with what it is searched for.
@@ -139,6 +141,7 @@ impl Inquiry {
             named: Vec::new(),
             here: HashSet::new(),
             asked: HashSet::new(),
+            asked_originals: false,
             is_whole: true,
             comes_along: false,
             ehr: bases.ehr.into(),
@@ -175,7 +178,7 @@ impl Inquiry {
     }
 
     /// Adds what the EHR found; all of it or none.
-    fn add(&mut self, found: &[u8]) -> Result<(), Fault> {
+    fn add(&mut self, found: &[u8], look_up: &LookUp) -> Result<(), Fault> {
         let mut tape = Tape::new();
         let bundle = tape.read(found).map_err(FilterError::from)?.root();
         let is = |name: &str, text: &str| bundle.get(name).and_then(Value::text).is_some_and(|have| have == text);
@@ -186,19 +189,27 @@ impl Inquiry {
         if bundle.get("link").into_iter().flat_map(Value::each).any(goes_on) {
             self.is_whole = false;
         }
-        resources(bundle).for_each(|resource| self.gather(resource));
+        for resource in resources(bundle) {
+            self.gather(resource);
+            if look_up.is_of_originals() && named(resource).is_some_and(|name| look_up.names().contains(&name)) {
+                self.gathered.add_original(resource);
+            }
+        }
         Ok(())
     }
 
     fn gather(&mut self, resource: Value<'_>) {
         if self.gathered.add(resource) {
-            let name = Record::read(resource).and_then(|record| Reference::parse(record.reference()?, &[]));
-            self.here.extend(name);
+            self.here.extend(named(resource));
         }
     }
 
-    /// The people and organisations that are wanted and were not asked for: one search for each type of them.
+    /// What is asked for next: originals, which lead to further organisations, then the people and organisations that are
+    /// wanted and were not asked for, one search for each type of them.
     fn next(&mut self, question: &Question) -> Vec<LookUp> {
+        if let Some(originals) = self.originals(question) {
+            return vec![originals];
+        }
         let bases = [&*self.ehr];
         let wanted: Vec<Reference> =
             self.gathered.wanted().into_iter().filter_map(|name| Reference::parse(name, &bases)).collect();
@@ -219,6 +230,24 @@ impl Inquiry {
         }
         look_ups
     }
+
+    /// What an exchange made records of, where a registry says whose word is taken for that; of one type, that of most.
+    fn originals(&mut self, question: &Question) -> Option<LookUp> {
+        if std::mem::replace(&mut self.asked_originals, true) || question.permit().registry().is_none() {
+            return None;
+        }
+        let bases = [&*self.ehr];
+        let names = self.gathered.originals().into_iter().filter_map(|name| Reference::parse(name, &bases));
+        let mut by_type: BTreeMap<&str, Vec<Reference>> = BTreeMap::new();
+        names.for_each(|name| by_type.entry(name.resource_type.as_str()).or_default().push(name));
+        let mut names = by_type.into_values().max_by_key(Vec::len)?;
+        names.truncate(limits::EVIDENCE_COUNT as usize);
+        LookUp::originals(question, names)
+    }
+}
+
+fn named(resource: Value<'_>) -> Option<Reference> {
+    Record::read(resource).and_then(|record| Reference::parse(record.reference()?, &[]))
 }
 
 fn resources<'v>(bundle: Value<'v>) -> impl Iterator<Item = Value<'v>> {

@@ -44,6 +44,7 @@ impl ProvenanceFrom {
 pub struct LookUp {
     resource_type: ResourceType,
     names: Vec<Reference>,
+    is_of_originals: bool,
     query: Box<str>,
     target: Box<str>,
     form: Option<Bytes>,
@@ -104,6 +105,16 @@ impl LookUp {
         look_up.map(|look_up| Self { names, ..look_up })
     }
 
+    /// What records of the page were made of, all of one type, and the Provenance of that. It is evidence of where they come
+    /// from and never leaves. `None` where there are none.
+    pub fn originals(question: &Question, names: Vec<Reference>) -> Option<Self> {
+        let resource_type = names.first()?.resource_type;
+        let ids: Vec<String> = names.iter().map(|name| name.id.to_string()).collect();
+        let keep = question.permit().obligations().cache();
+        let look_up = Self::by(question, resource_type, ("_id", &ids), &[ALONG], keep)?;
+        Some(Self { names, is_of_originals: true, ..look_up })
+    }
+
     fn by(
         question: &Question,
         resource_type: ResourceType,
@@ -119,12 +130,18 @@ impl LookUp {
         along.iter().for_each(|(name, value)| encode_pair(name, value, &mut query));
         encode_pair("_count", &limits::EVIDENCE_COUNT.to_string(), &mut query);
         let (target, form) = sendable(resource_type.as_str(), query.clone());
-        Some(Self { resource_type, names: Vec::new(), query: query.into(), target, form, keep })
+        let query = query.into();
+        Some(Self { resource_type, names: Vec::new(), is_of_originals: false, query, target, form, keep })
     }
 
-    /// The people, roles or organisations that it looks for.
+    /// The people, roles, organisations or originals that it looks for.
     pub fn names(&self) -> &[Reference] {
         &self.names
+    }
+
+    /// Whether it looks for originals.
+    pub fn is_of_originals(&self) -> bool {
+        self.is_of_originals
     }
 
     /// What it searches for.

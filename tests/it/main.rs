@@ -36,6 +36,7 @@ mod paging;
 mod policies;
 mod properties;
 mod refusals;
+mod scenarios;
 mod sensitivity;
 mod signature;
 mod signed_answers;
