@@ -151,10 +151,11 @@ def toml(value):
 
 
 class Gateway:
-    """`issuer`: another issuer in place of our own, as the lines of its section. `more`: further sections."""
+    """`issuer`: another issuer in place of our own, as the lines of its section. `upstream` and `policy`: further lines of these
+    sections. `more`: further sections."""
 
     def __init__(self, ehr, policies, *, facts=(), roster=None, scopes=("system/*.rs",), purposes=("HPAYMT",),
-                 clients=("payer-a",), issuer=None, issuer_name=ISSUER, more="", threads=2):
+                 clients=("payer-a",), issuer=None, issuer_name=ISSUER, upstream="", policy="", more="", threads=2):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="portcullis-"))
         self.audit, self.log = self.folder / "audit", self.folder / "log"
         self.port, self.admin = free_port(), free_port()
@@ -168,9 +169,10 @@ class Gateway:
             f'[listen]\naddress = "127.0.0.1:{self.port}"\nbase_url = "{self.base}"\nthreads = {threads}',
             '[listen.tls]\ncertificate = "certs/server.pem"\nkey = "certs/server.key"',
             f'[admin]\naddress = "127.0.0.1:{self.admin}"',
-            f'[upstream]\nbase_url = "{ehr}"',
+            f'[upstream]\nbase_url = "{ehr}"\n{upstream}',
             f"[policy]\npath = {toml(policies)}\nfacts = {toml(facts)}",
             f"roster = {toml(roster)}" if roster else "",
+            policy,
             '[audit]\ndirectory = "audit"',
             f'[[issuer]]\nissuer = "{issuer_name}"\n{issuer}',
         ]
