@@ -2,7 +2,8 @@
 """demo.py : the demo's one JSON object, read as somebody would who does not believe it.
 
 What the payer got must be part of what the record system has; every resource is either released or withheld with a reason;
-nothing that was withheld, and no element that was removed, is to be found in what was released.
+nothing that was withheld, and no element that was removed, is to be found in what was released. Of two results one is
+withheld because nobody answers for it, and one because a byte of it was changed after it was signed; both are looked at here.
 """
 
 import json
@@ -18,6 +19,7 @@ from gateway import PROGRAM, Cases, parse  # noqa: E402
 
 FIELDS = {"upstream": dict, "released": dict, "withheld": list, "request": str, "upstream_request": str, "decision_id": str}
 LIMIT = 60  # seconds
+ANSWERED = {"asserted-by-hie", "asserted-by-source", "verified"}
 
 
 def name_of(resource):
@@ -71,6 +73,16 @@ def main():
     cases.case("it is about one patient", len(other) > 1 and str(other), ", ".join(other))
     labelled = [name for name, resource in got.items() if resource.get("meta", {}).get("security")]
     cases.case("nothing released carries a label", labelled)
+    unanswered = {one["what"]: one["reason"] for one in shown["withheld"] if one["reason"].startswith("authorship: ")}
+    missing = [name for name, reason in unanswered.items() if "author-stated" in reason]
+    cases.case("one is withheld for want of an author", len(missing) != 1 and str(unanswered), ", ".join(missing))
+    named = [name for name in missing if had[name].get("performer") or name in got]
+    cases.case("which it does not have", named)
+    broken = [name for name, reason in unanswered.items() if "signature-holds" in reason]
+    cases.case("one is withheld for a broken signature", len(broken) != 1 and str(unanswered), ", ".join(broken))
+    cases.case("and nothing of it is released", [name for name in broken if name in got or name.split("/")[1] in json.dumps(shown["released"])])
+    unmarked = [name for name, resource in got.items() if not ANSWERED & {tag.get("code") for tag in resource["meta"].get("tag", [])}]
+    cases.case("for whatever is released somebody answers", unmarked)
     narrative = [name for name, resource in got.items() if "text" in resource or "contained" in resource]
     cases.case("nothing released has narrative", narrative)
     cases.case("the record system was asked more narrowly", shown["request"] == shown["upstream_request"] and "as the client asked", shown["upstream_request"])

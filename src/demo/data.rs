@@ -7,6 +7,10 @@
 //! 2023-07-01; Maren's earlier years belong to another payer. Ines Brandt was never a member. Among Maren's records
 //! some carry labels (substance use, psychiatry, HIV), one should and does not (`maren-hiv-2024`), some lie outside her
 //! coverage or have no date, and some (a questionnaire, her smoking) are no part of what a payer asks for.
+//!
+//! Beside them, [`ELSEWHERE`] holds what only the demonstration shows: a result that nobody answers for, and two of a laboratory
+//! whose results are signed, of which one was changed by a byte after that. The laboratory's keys were thrown away; its
+//! certificates are valid until 2049.
 
 use super::ehr::{RecordError, Records};
 
@@ -31,6 +35,21 @@ pub const INES: &str = include_str!("data/ines.json");
 /// Every Bundle of the clinic.
 pub const EVERYTHING: &[&str] = &[DIRECTORY, MAREN, MAREN_CARE, MAREN_OBSERVATIONS, TOBIAS, INES];
 
+/// Results of Maren's from elsewhere: unattributed, signed, and broken.
+pub const ELSEWHERE: &str = include_str!("data/elsewhere.json");
+
+/// The clinic's registry of sources, in which the other laboratory's signatures are demanded.
+pub const SOURCES: &str = include_str!("data/sources.toml");
+
+/// The name of a file that holds [`SOURCES`].
+pub const SOURCES_FILE: &str = "sources.toml";
+
+/// The authority of the other laboratory's certificate, as PEM.
+pub const LABORATORY_AUTHORITY: &str = include_str!("data/riverbend-authority.crt");
+
+/// The name by which [`SOURCES`] names a file that holds [`LABORATORY_AUTHORITY`].
+pub const LABORATORY_AUTHORITY_FILE: &str = "riverbend-authority.crt";
+
 /// Who is on the payer's roster, as `patient,roster,member_id,start,end`.
 pub const ROSTER: &str = include_str!("data/roster.csv");
 
@@ -43,6 +62,13 @@ pub fn records() -> Result<Records, RecordError> {
     for bundle in EVERYTHING {
         records.load(bundle)?;
     }
+    Ok(records)
+}
+
+/// The whole clinic and what came from elsewhere, loaded.
+pub fn records_and_elsewhere() -> Result<Records, RecordError> {
+    let mut records = records()?;
+    records.load(ELSEWHERE)?;
     Ok(records)
 }
 

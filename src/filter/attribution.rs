@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::authorship::{self, Evidence, Record, Registry, Trust, Verdict};
+use crate::authorship::{self, Answer, Code, Evidence, Judged, Record, Registry, Trust, Verdict};
 use crate::clock::Now;
 use crate::fhir::json::Value;
 use crate::fhir::name::ResourceType;
@@ -53,14 +53,30 @@ impl Attribution {
 
     /// The verdict on a record.
     pub(super) fn verdict(&self, resource: Value<'_>) -> Verdict {
-        let Some(record) = Record::read(resource) else { return Verdict::Unknown };
-        let trust = self.registry.as_deref().map_or_else(Trust::of_the_ehr, Trust::by);
-        let judged = authorship::judge(&record, &self.evidence, &trust, self.now);
+        let Some(judged) = self.judged(resource) else { return Verdict::Unknown };
         let is_allowed = self.registry.is_none() || judged.exchange_allowed;
         match judged.verdict {
             verdict if !self.is_whole => verdict.min(Verdict::Unknown),
             Verdict::AssertedByHie if !is_allowed => Verdict::Unknown,
             verdict => verdict,
         }
+    }
+
+    fn judged(&self, resource: Value<'_>) -> Option<Judged> {
+        let record = Record::read(resource)?;
+        let trust = self.registry.as_deref().map_or_else(Trust::of_the_ehr, Trust::by);
+        Some(authorship::judge(&record, &self.evidence, &trust, self.now))
+    }
+
+    /// What a verdict rests on, finding by finding: what does not match; where all does, whether somebody is named at all.
+    pub(super) fn grounds(&self, resource: Value<'_>) -> Vec<String> {
+        let Some(judged) = self.judged(resource) else { return Vec::new() };
+        let mut grounds: Vec<Code> = judged.findings.mismatches().collect();
+        if grounds.is_empty() {
+            let nobody = [Code::AuthorStated, Code::AuthorResolvable].into_iter();
+            grounds.extend(nobody.filter(|code| judged.findings.get(*code) == Some(Answer::CannotTell)).take(1));
+        }
+        let answer = |code: &Code| judged.findings.get(*code).map(Answer::as_str).unwrap_or_default();
+        grounds.iter().map(|code| format!("{}: {}", code.as_str(), answer(code))).collect()
     }
 }

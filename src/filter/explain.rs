@@ -20,7 +20,8 @@ pub struct Judged {
     pub resource: Option<Reference>,
     /// Why it is withheld; `None` where it is released.
     pub withheld: Option<Withheld>,
-    /// What it failed on: labels as `system|code`, criteria in FHIR search syntax.
+    /// What it failed on: labels as `system|code`, criteria in FHIR search syntax, a verdict on its authorship with the findings
+    /// that it rests on.
     pub failed: Vec<String>,
 }
 
@@ -68,7 +69,8 @@ impl Judge<'_> {
             }
             Withheld::Authorship => {
                 let verdict = self.authorship(identity.resource_type, resource);
-                verdict.map(|verdict| verdict.to_string()).into_iter().collect()
+                let verdict = verdict.map(|verdict| verdict.to_string());
+                verdict.into_iter().chain(self.authorship_grounds(resource)).collect()
             }
             Withheld::Include
             | Withheld::Malformed

@@ -112,6 +112,11 @@ impl<'q> Judge<'q> {
         self.check_authorship(rule, resource_type, resource).map(drop)
     }
 
+    /// What the verdict on a resource rests on, in codes of findings.
+    pub(super) fn authorship_grounds(&self, resource: Value<'_>) -> Vec<String> {
+        self.attribution.as_ref().map(|known| known.grounds(resource)).unwrap_or_default()
+    }
+
     fn check_authorship(
         &self,
         rule: &TypeRule,

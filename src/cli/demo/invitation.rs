@@ -35,6 +35,7 @@ pub(super) const TRIES: &[Try] = &[
     },
     get("One result: its value is 6.30, as the laboratory wrote it", 200, "Observation/maren-hba1c-2025"),
     get("A record that is withheld looks like one that does not exist", 404, "Observation/maren-hiv-2025"),
+    get("So does one whose signature is broken, while it stands in the EHR", 404, "Observation/maren-vitamin-d-2026"),
     get("Another payer's member looks like somebody without results", 200, "Observation?patient=ines"),
     get("A question about everybody is refused, with a reason", 403, "Observation?category=laboratory"),
     Try { token: false, ..get("Without a token nothing is answered", 401, SEARCH) },

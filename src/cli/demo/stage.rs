@@ -58,10 +58,14 @@ impl Stage {
         let certificates = folder.0.join("certs");
         certs::make(&certificates, &[], &[CLIENT.to_owned()], false, Clock::System.now())?;
         contract::write(&folder.0.join("policies")).map_err(|error| failed("policies", &error))?;
-        let records = data::records().map_err(|error| failed("the clinic's data", &error))?;
+        let records = data::records_and_elsewhere().map_err(|error| failed("the clinic's data", &error))?;
         let ehr = Ehr::start(records).map_err(|error| failed("the EHR does not start", &error))?;
-        let files =
-            [(data::ROSTER_FILE, data::ROSTER.to_owned()), (CONFIG_FILE, configuration(reserved.port, &ehr.base()))];
+        let files = [
+            (data::ROSTER_FILE, data::ROSTER.to_owned()),
+            (data::SOURCES_FILE, data::SOURCES.to_owned()),
+            (data::LABORATORY_AUTHORITY_FILE, data::LABORATORY_AUTHORITY.to_owned()),
+            (CONFIG_FILE, configuration(reserved.port, &ehr.base())),
+        ];
         for (name, text) in files {
             fs::write(folder.0.join(name), text).map_err(|error| failed(name, &error))?;
         }
@@ -171,7 +175,7 @@ impl Stage {
 
 fn configuration(port: u16, ehr: &str) -> String {
     let (server, server_key, key_set) = (certs::SERVER, certs::SERVER_KEY, certs::ISSUER_KEY_SET);
-    let (organization, roster) = (contract::ORGANIZATION, data::ROSTER_FILE);
+    let (organization, roster, sources) = (contract::ORGANIZATION, data::ROSTER_FILE, data::SOURCES_FILE);
     format!(
         r#"# The demonstration. Everything here is invented and ends with it.
 
@@ -194,6 +198,7 @@ base_url = "{ehr}"
 path = "policies"
 facts = ["roster", "coverage", "consent"]
 roster = "{roster}"
+sources = "{sources}"
 
 [audit]
 directory = "audit"

@@ -67,12 +67,13 @@ fn the_object_adds_up() {
                 assert!(of(&object["released"])["resource"].get(element).is_none(), "{held}");
             }
             None => {
-                assert!(reason.starts_with("label: ") || reason.starts_with("constraint: "), "{held}");
+                let known = ["authorship: ", "constraint: ", "label: "].iter().any(|code| reason.starts_with(code));
+                assert!(known, "{held}");
                 assert!(withheld.insert(what.to_owned()), "{what} twice");
             }
         }
     }
-    assert_eq!((upstream.len(), released.len(), withheld.len()), (13, 7, 6));
+    assert_eq!((upstream.len(), released.len(), withheld.len()), (16, 8, 8));
     assert!(released.is_disjoint(&withheld));
     assert_eq!(released.union(&withheld).cloned().collect::<BTreeSet<_>>(), upstream);
 
@@ -88,6 +89,30 @@ fn the_object_adds_up() {
 }
 
 #[test]
+fn one_is_withheld_for_want_of_an_author_and_one_for_a_broken_signature() {
+    let (_, out, _) = demo(&["--once", "--json"]);
+    let object: Value = serde_json::from_str(&out).unwrap();
+    let reasons = object["withheld"].as_array().unwrap();
+    let reason = |what: &str| reasons.iter().find(|held| held["what"] == what).unwrap()["reason"].as_str().unwrap();
+    let nobody = reason("Observation/maren-ferritin-2026");
+    assert!(
+        nobody.starts_with("authorship: ") && nobody.ends_with("(unknown, author-stated: cannot-tell)"),
+        "{nobody}"
+    );
+    let broken = reason("Observation/maren-vitamin-d-2026");
+    assert!(broken.starts_with("authorship: ") && broken.contains("signature-holds: mismatch"), "{broken}");
+    // The same laboratory's other result, whose signature holds, and the clinic's own, which needs none.
+    let entries = object["released"]["entry"].as_array().unwrap();
+    let mark = |id: &str| {
+        let entry = entries.iter().find(|entry| entry["resource"]["id"] == id).unwrap();
+        let tags = entry["resource"]["meta"]["tag"].as_array().unwrap();
+        tags.iter().find(|tag| tag["system"] == "urn:portcullis:authorship").unwrap()["code"].clone()
+    };
+    assert_eq!(mark("maren-b12-2026"), "verified");
+    assert_eq!(mark("maren-hba1c-2025"), "asserted-by-source");
+}
+
+#[test]
 fn the_exchange_is_in_the_log_that_verifies() {
     on_a_stage(async |stage| {
         let comparison = stage.compare().await.unwrap();
@@ -97,7 +122,7 @@ fn the_exchange_is_in_the_log_that_verifies() {
         assert_eq!(entry.exchange.as_deref(), Some(comparison.exchange.as_str()));
         assert_eq!(entry.request.as_deref(), Some(comparison.request.as_str()));
         assert_eq!(entry.upstream_request.as_deref(), Some(comparison.upstream_request.as_str()));
-        assert_eq!(entry.counts.as_ref().unwrap().released, 7);
+        assert_eq!(entry.counts.as_ref().unwrap().released, 8);
         verify(stage.audit(), &Trust::default()).unwrap();
     });
 }
@@ -142,12 +167,14 @@ fn the_text_fits_a_terminal_and_has_colour_only_if_it_may() {
         assert!(plain.lines().all(|line| line.chars().count() <= 80), "{plain}");
         assert!(!plain.contains('\u{1b}') && text(Style::Colour).contains('\u{1b}'));
         for part in [
-            "1. Through an open door: 13 resources",
-            "2. Through the gateway: 7 resources",
-            "3. Withheld, and why: 6 resources, 2 elements of others",
+            "1. Through an open door: 16 resources",
+            "2. Through the gateway: 8 resources",
+            "3. Withheld, and why: 8 resources, 2 elements of others",
             "    maren-hba1c-2025        2025-03-18  HbA1c                  6.30 %\n",
             "    maren-tsh-2022          fails date=ge2024-01-01\n",
             "    maren-hiv-2025          v3-Confidentiality|R, v3-ActCode|HIV\n",
+            "    maren-ferritin-2026     unknown, author-stated: cannot-tell\n",
+            "    maren-vitamin-d-2026    contradicted, signature-holds: mismatch,\n",
             "    maren-ldl-2025.note\n",
         ] {
             assert!(plain.contains(part), "{part}\n{plain}");

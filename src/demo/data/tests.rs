@@ -7,9 +7,9 @@ use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::reference::Reference;
 use crate::fhir::subject::{self, Subject};
 
-/// Visits every resource of the clinic.
+/// Visits every resource of the clinic and from elsewhere.
 fn each(visit: &mut dyn FnMut(Reference, Value<'_>)) {
-    for bundle in EVERYTHING {
+    for bundle in EVERYTHING.iter().chain([&ELSEWHERE]) {
         let mut tape = Tape::new();
         let document = tape.read(bundle.as_bytes()).unwrap();
         for entry in document.root().get("entry").unwrap().items() {
@@ -94,6 +94,7 @@ fn codes_are_of_the_systems_that_may_be_used() {
         "http://terminology.hl7.org/CodeSystem/",
         "http://unitsofmeasure.org",
         "urn:ietf:bcp:47",
+        "urn:iso-astm:E1762-95:2013",
         "phone",
     ];
     each(&mut |identity, resource| {
