@@ -144,7 +144,7 @@ codes! {
     OrganisationAgrees = "organisation-agrees", Contradicted, ["PRV-03"];
     /// What happened, by the Provenance, happened when the record was made, by itself.
     CreationAgrees = "creation-agrees", Contradicted, ["PRV-03"];
-    /// It happened before it was recorded, that before now, and both before the record was last changed.
+    /// It happened before it was recorded, and that before now.
     TimesPlausible = "times-plausible", Contradicted, ["PRV-03"];
     /// Who passed the record on is the system that it was fetched from.
     TransmitterIsUpstream = "transmitter-is-upstream", Unknown, ["PRV-01"];
