@@ -101,7 +101,8 @@ pub(crate) fn policies(engine: EngineSetting) -> Policies {
     let contracts = folder.join("data/contracts.json");
     let text = fs::read_to_string(&contracts).expect("contracts");
     let mut file: serde_json::Value = serde_json::from_str(&text).expect("contracts are JSON");
-    file["contracts"][0]["attributed"] = false.into();
+    let contract = file.pointer_mut("/contracts/0").and_then(|contract| contract.as_object_mut());
+    contract.expect("there is a contract").insert("attributed".to_owned(), false.into());
     fs::write(&contracts, file.to_string()).expect("contracts that can be written");
     let policies = Policies::load(&folder, settings).expect("policies that are admitted");
     fs::remove_dir_all(&folder).expect("a folder that was just made");

@@ -173,7 +173,7 @@ fn occurred(resource: Value<'_>) -> Result<Option<Span>, ProvenanceError> {
 }
 
 /// An `instant`: to the second at least, with its time zone.
-pub(super) fn instant(text: &str) -> Option<Timestamp> {
+fn instant(text: &str) -> Option<Timestamp> {
     let (_, time) = text.split_once('T')?;
     let has_zone = time.contains(['Z', '+', '-']);
     let has_seconds =
