@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 201;
 const ROUND: Duration = Duration::from_millis(1);
 
-/// Runs both in turn on `bytes` of input and prints the best, and how fast `ours` is where `reference` is 1.
-pub(crate) fn report(name: &str, bytes: usize, mut ours: impl FnMut(), mut reference: impl FnMut()) {
+/// Runs both in turn on `bytes` of input, and prints and gives the best: how fast `ours` is where `reference` is 1.
+pub(crate) fn report(name: &str, bytes: usize, mut ours: impl FnMut(), mut reference: impl FnMut()) -> f64 {
     let repeats = repeats(&mut ours).min(repeats(&mut reference));
     let (mut best, mut limit) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..ROUNDS {
@@ -16,6 +16,7 @@ pub(crate) fn report(name: &str, bytes: usize, mut ours: impl FnMut(), mut refer
     }
     let speed = |seconds: f64| bytes as f64 * f64::from(repeats) / seconds / 1e6;
     println!("{name:<40} {:>7.0} MB/s  reference {:>7.0} MB/s  ratio {:.2}", speed(best), speed(limit), limit / best);
+    limit / best
 }
 
 fn repeats(run: &mut impl FnMut()) -> u32 {
