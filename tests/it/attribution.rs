@@ -237,7 +237,8 @@ fn a_page_of_a_hundred_records_takes_at_most_three_requests_and_none_once_they_a
 
 #[test]
 fn an_ehr_that_gives_nothing_along_or_answers_no_batch_is_asked_a_few_times_more() {
-    const MOST: usize = 1 + limits::EVIDENCE_LOOKUPS;
+    // There are no originals here.
+    const MOST: usize = limits::EVIDENCE_LOOKUPS;
     for (how, behaviour, number) in [
         // The page, Provenance, the directory, and what roles lead to that nothing else named.
         ("include", Behaviour::faithful().ignores_includes(), 4),
