@@ -276,7 +276,7 @@ MUTATIONS = [
     ("verified: demanded", OUTCOMES, "if ⟦source.demands_signature⟧ {", "false"),
     ("verified: one of several targets", VERIFIER, "filter(|_| ⟦told.targets == 1⟧)", "true"),
     ("verified: a part of a form", VERIFIER, "if ⟦!examined.is_whole⟧ => return None,", "false"),
-    ("verified: an unknown authority in the source's own name", VERIFIER, "\"chain-untrusted\" => ⟦!is_own⟧,", "true"),
+    ("verified: an unknown authority in the source's own name", VERIFIER, "let is_strangers = ⟦!is_own⟧ && fatal()", "true"),
     ("verified: beyond the limit", VERIFIER, "⟦self.left.checked_sub(1)⟧", "Some(self.left)"),
     # signature: is it signed?
     ("numbers that are not protected", SIGN, "if ⟦form.damaged > 0⟧ {", "false"),

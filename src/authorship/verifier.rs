@@ -21,9 +21,9 @@
 //! # By whose authorities
 //!
 //! A signature is held to the anchors of each source that the record comes from, and to no others. One that leads to none of them
-//! says nothing for the record and nothing against it, unless it is in the source's own name. So it is with a certificate that
-//! has expired: nobody who could be believed says when it was used. Everything else that is wrong with a signature is a
-//! failure. Certificates are judged as of the time of the exchange; no revocation list is asked.
+//! says nothing for the record and nothing against it, unless it is in the source's own name or of other content. So it is with
+//! a certificate that has expired: nobody who could be believed says when it was used. Everything else that is wrong with a
+//! signature is a failure. Certificates are judged as of the time of the exchange; no revocation list is asked.
 
 use std::collections::HashMap;
 
@@ -208,13 +208,15 @@ fn outcome(examined: &Examined, source: &Source) -> Option<Outcome> {
     })
 }
 
-/// Whether nothing is wrong but that the authority is unknown, or the certificate too old.
+/// Whether nothing is wrong but that the certificate is too old, or that a stranger signed, by whatever rules of his own.
 fn is_untold(examined: &Examined, is_own: bool) -> bool {
-    let mut fatal = examined.findings.iter().filter(|finding| finding.weight == Weight::Fatal);
-    fatal.all(|finding| match finding.code {
+    let fatal =
+        || examined.findings.iter().filter(|finding| finding.weight == Weight::Fatal).map(|finding| finding.code);
+    let is_strangers = !is_own && fatal().any(|code| code == "chain-untrusted");
+    fatal().all(|code| match code {
         "certificate-expired" => true,
-        "chain-untrusted" => !is_own,
-        _ => false,
+        "content-changed" => false,
+        _ => is_strangers,
     })
 }
 

@@ -12,8 +12,8 @@ use rcgen::string::Ia5String;
 use serde_json::{Value as Json, json};
 
 use super::stage::{
-    AT, Forge, NPI, ORGANISATION, Party, authority, authority_params, instant, leaf_params, other_person, p256, party,
-    rules,
+    AT, Forge, NPI, ORGANISATION, Party, authority, authority_params, instant, leaf_params, named, other_person, p256,
+    params, party, rules,
 };
 use crate::support::{Gateway, Policy, clinic, gateway, policy};
 
@@ -193,6 +193,13 @@ fn attacks() -> Vec<(&'static str, Vec<Json>, &'static str, &'static str)> {
         forge.element["who"]["identifier"]["value"] = json!("1992999999");
         vec![record.clone(), about(&[forge.signed_element()])]
     };
+    let strangers = {
+        let params = named(params("A stranger"), "1992999999", "https://stranger.example.org");
+        let mut forge = forge(&rogue.issue(params, p256()), &record);
+        forge.element["who"]["identifier"]["value"] = json!("1992999999");
+        forge.header.as_object_mut().unwrap().remove("sigT");
+        vec![record.clone(), about(&[forge.signed_element()])]
+    };
     let unsigned = provenance("of-one", &["Condition/one"], &[]);
     let mut expired = leaf_params();
     expired.not_after = rcgen::date_time_ymd(2026, 6, 1);
@@ -217,6 +224,7 @@ fn attacks() -> Vec<(&'static str, Vec<Json>, &'static str, &'static str)> {
             "contradicted",
             "contradicted",
         ),
+        ("a stranger's, of another edition", strangers, "asserted-by-source", "unknown"),
         ("embedded payload", with(&|forge| forge.payload = "e30".to_owned()), "contradicted", "contradicted"),
         (
             "a good one and a bad one",
