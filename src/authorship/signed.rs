@@ -23,12 +23,16 @@ impl<'a> Case<'a, '_> {
         let is_signed = |held: &Held| !held.signatures.is_empty();
         let told_signed =
             |told: &&Told| told.signature.is_some() || told.name.and_then(|name| self.evidence.held(name)).is_some_and(is_signed);
+        let registry = self.trust.registry;
+        // Of which source a record is that leads to none is not known: it may be one that demands.
+        if origin.sources.is_empty() && registry.is_some_and(Registry::demands_signatures) {
+            self.findings.note(Code::SignatureDemanded, Answer::Mismatch);
+        }
         let is_checked = !self.evidence.checked.is_empty();
         if origin.sources.is_empty() && !is_checked && !self.held.is_some_and(is_signed) && !told.iter().any(told_signed) {
             return false;
         }
         let all: Vec<&Statement> = [own, document].into_iter().chain(told.iter().map(|told| &told.authors)).collect();
-        let registry = self.trust.registry;
         let sources: Vec<&Source> = origin.sources.iter().filter_map(|place| registry?.get(*place)).collect();
         let mut outcomes: Vec<(&Outcome, &[&Statement], &[&Source])> = Vec::new();
         let evidence = self.evidence;
@@ -77,10 +81,6 @@ impl<'a> Case<'a, '_> {
             if source.demands_signature {
                 self.findings.note(Code::SignatureDemanded, if holds { Answer::Match } else { Answer::Mismatch });
             }
-        }
-        // Of which source a record is that leads to none is not known: it may be one that demands.
-        if origin.sources.is_empty() && registry.is_some_and(Registry::demands_signatures) {
-            self.findings.note(Code::SignatureDemanded, Answer::Mismatch);
         }
         !self.is_provenance() && !bound.is_empty() && is_anchored_everywhere
     }
