@@ -108,8 +108,10 @@ impl<'q> Judge<'q> {
 
     /// Whether somebody answers for a resource, where the decision asks for that.
     pub(super) fn check_answered(&self, resource_type: ResourceType, resource: Value<'_>) -> Result<(), Withheld> {
-        let rule = self.question.rule(resource_type).ok_or(Withheld::Type)?;
-        self.check_authorship(rule, resource_type, resource).map(drop)
+        match self.question.rule(resource_type) {
+            Some(rule) => self.check_authorship(rule, resource_type, resource).map(drop),
+            None => Err(Withheld::Type),
+        }
     }
 
     /// What the verdict on a resource rests on, in codes of findings.
