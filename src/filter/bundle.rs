@@ -239,6 +239,11 @@ impl<'q> BundleFilter<'q> {
         self.out.len()
     }
 
+    /// How much is ready, and what is still to be said of it.
+    pub fn whole_len(&self) -> usize {
+        self.out.len() + self.changes.as_ref().map_or(0, Changes::pending_len)
+    }
+
     /// The answer has ended. Path and query of the EHR's own next page, below its base, where there is one.
     pub fn end(&mut self) -> Result<Option<String>, FilterError> {
         self.advance()?;

@@ -10,12 +10,13 @@
 //! source as an entity, by the version that the source states. No clock and no randomness: the instant and the names come along.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::json;
 
+use super::judge::{Mode, Release};
 use crate::clock::Now;
 use crate::config::Organization;
-use crate::decide::Elements;
-use crate::decide::StatesChanges;
-use crate::fhir::json::{Kind, Value, write_string};
+use crate::decide::{Elements, StatesChanges};
+use crate::fhir::json::{Kind, Value};
 use crate::fhir::name::{Id, ResourceType};
 use crate::fhir::reference::Reference;
 use crate::id::Token128;
@@ -23,12 +24,15 @@ use crate::limits;
 use crate::rewrite::Question;
 use crate::understand::{Direction, Summary};
 
-use super::judge::{Mode, Release};
-
 /// The system of the activities.
 const ACTIVITIES: &str = "urn:portcullis:change";
 const PARTICIPANTS: &str = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
 const PURPOSES: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+
+/// What a Provenance takes beside its targets, but for the names of the organisation.
+const FRAME_BYTES: usize = 1_500;
+/// What a target and its source take beside their names.
+const TARGET_BYTES: usize = 64;
 
 /// In whose name it is said what was done, and when.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +145,20 @@ impl<'a> Changes<'a> {
         }
     }
 
+    /// How many bytes the entries that are not written yet will take, at most and nearly.
+    pub(super) fn pending_len(&self) -> usize {
+        let name = |target: &Target| {
+            let version = target.version.as_ref().map_or(0, |version| version.as_str().len() + 10);
+            2 * (self.gateway.len() + target.name.resource_type.as_str().len() + target.name.id.as_str().len())
+                + version
+        };
+        let of = |targets: &[Target]| match targets.len() {
+            0 => 0,
+            count => FRAME_BYTES + count * TARGET_BYTES + targets.iter().map(name).sum::<usize>(),
+        };
+        of(&self.chosen) + of(&self.redacted)
+    }
+
     /// Writes the entries that are full, to be told apart from the others by whoever writes those.
     pub(super) fn full(&mut self, write: impl FnMut(&[u8])) {
         self.entries(limits::PROVENANCE_TARGETS, write);
@@ -167,40 +185,51 @@ impl<'a> Changes<'a> {
     fn entry(&mut self, activity: Activity, targets: &[Target]) -> Vec<u8> {
         let name = self.name();
         let Assembler { organization, purpose, now, .. } = self.assembler;
-        let (instant, (code, text)) = (now.to_instant(), (activity.code(), activity.text()));
-        let quoted = |text: &str| {
-            let mut out = Vec::new();
-            write_string(text, &mut out);
-            String::from_utf8(out).unwrap_or_default()
-        };
-        let reference = |target: &Target, version: Option<&Id>| {
-            let version = version.map(|version| format!("/_history/{version}")).unwrap_or_default();
-            let Reference { resource_type, id } = &target.name;
-            format!("{{\"reference\":{}}}", quoted(&format!("{}/{resource_type}/{id}{version}", self.gateway)))
-        };
-        let all = |write: &dyn Fn(&Target) -> String| targets.iter().map(write).collect::<Vec<_>>().join(",");
-        let (system, value, title) =
-            (quoted(&organization.system), quoted(&organization.value), quoted(&organization.name));
-        [
-            format!("{{\"fullUrl\":\"urn:uuid:{name}\",\"resource\":{{\"resourceType\":\"Provenance\",\"id\":\"{name}\""),
-            ",\"contained\":[{\"resourceType\":\"Device\",\"id\":\"gateway\",\"type\":{\"text\":\"FHIR gateway\"}}".to_owned(),
-            format!(",{{\"resourceType\":\"Organization\",\"id\":\"organization\",\"identifier\":[{{\"system\":{system},\"value\":{value}}}]"),
-            format!(",\"active\":true,\"name\":{title}}}]"),
-            format!(",\"target\":[{}]", all(&|target| reference(target, None))),
-            format!(",\"occurredDateTime\":\"{instant}\",\"recorded\":\"{instant}\""),
-            format!(",\"policy\":[\"urn:portcullis:policy:{}\"]", self.revision),
-            format!(",\"reason\":[{{\"coding\":[{{\"system\":\"{PURPOSES}\",\"code\":\"{purpose}\"}}]}}]"),
-            format!(",\"activity\":{{\"coding\":[{{\"system\":\"{ACTIVITIES}\",\"code\":\"{code}\"}}],\"text\":\"{text}\"}}"),
-            format!(",\"agent\":[{{\"type\":{{\"coding\":[{{\"system\":\"{PARTICIPANTS}\",\"code\":\"assembler\"}}]}}"),
-            ",\"who\":{\"reference\":\"#gateway\"},\"onBehalfOf\":{\"reference\":\"#organization\"}}]".to_owned(),
-            format!(
-                ",\"entity\":[{}]",
-                all(&|target| format!("{{\"role\":\"source\",\"what\":{}}}", reference(target, target.version.as_ref())))
-            ),
-            "},\"search\":{\"mode\":\"include\"}}".to_owned(),
-        ]
-        .concat()
+        let instant = now.to_instant();
+        let coded = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
+        let target = |target: &Target| json!({"reference": self.url(target, None)});
+        let source = |target: &Target| json!({"role": "source", "what": {"reference": self.url(target, target.version.as_ref())}});
+        json!({
+            "fullUrl": format!("urn:uuid:{name}"),
+            "resource": {
+                "resourceType": "Provenance",
+                "id": name,
+                "contained": [
+                    {"resourceType": "Device", "id": "gateway", "type": {"text": "FHIR gateway"}},
+                    {
+                        "resourceType": "Organization",
+                        "id": "organization",
+                        "identifier": [{"system": organization.system, "value": organization.value}],
+                        "active": true,
+                        "name": organization.name,
+                    },
+                ],
+                "target": targets.iter().map(target).collect::<Vec<_>>(),
+                "occurredDateTime": instant,
+                "recorded": instant,
+                "policy": [format!("urn:portcullis:policy:{}", self.revision)],
+                "reason": [coded(PURPOSES, purpose)],
+                "activity": {
+                    "coding": [{"system": ACTIVITIES, "code": activity.code()}],
+                    "text": activity.text(),
+                },
+                "agent": [{
+                    "type": coded(PARTICIPANTS, "assembler"),
+                    "who": {"reference": "#gateway"},
+                    "onBehalfOf": {"reference": "#organization"},
+                }],
+                "entity": targets.iter().map(source).collect::<Vec<_>>(),
+            },
+            "search": {"mode": "include"},
+        })
+        .to_string()
         .into_bytes()
+    }
+
+    fn url(&self, target: &Target, version: Option<&Id>) -> String {
+        let Reference { resource_type, id } = &target.name;
+        let version = version.map(|version| format!("/_history/{version}")).unwrap_or_default();
+        format!("{}/{resource_type}/{id}{version}", self.gateway)
     }
 
     /// A UUID of the answer's own, another one each time.

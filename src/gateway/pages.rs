@@ -378,13 +378,13 @@ impl Gathering<'_> {
     /// Sends what is ready, once it is too much to be held.
     async fn flush(&mut self) -> Result<(), Fault> {
         if let Some(most) = self.about.most {
-            return if self.filter.output_len() > most { Err(Fault::Sign(SignError::Size)) } else { Ok(()) };
+            return if self.filter.whole_len() > most { Err(Fault::Sign(SignError::Size)) } else { Ok(()) };
         }
-        let limit = match self.stage {
-            Stage::Held(..) => limits::WHOLE_ANSWER_BYTES + 1,
-            Stage::Sending(_) | Stage::Left => limits::STREAM_PIECE_BYTES,
+        let is_little = match self.stage {
+            Stage::Held(..) => self.filter.whole_len() <= limits::WHOLE_ANSWER_BYTES,
+            Stage::Sending(_) | Stage::Left => self.filter.output_len() < limits::STREAM_PIECE_BYTES,
         };
-        if self.filter.output_len() < limit {
+        if is_little {
             return Ok(());
         }
         self.held = None;

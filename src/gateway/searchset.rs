@@ -24,7 +24,7 @@ pub(super) fn whole(
     let filter = BundleFilter::linking(question, shared.bases(), &links).paged().stating(assembler);
     let (filter, continuation) = filter::searchset(bytes, filter)?;
     let settled = filter.further().is_some() || continuation.is_none();
-    if !settled || filter.output_len() > limits::WHOLE_ANSWER_BYTES {
+    if !settled || filter.whole_len() > limits::WHOLE_ANSWER_BYTES {
         return Ok(None);
     }
     let next = match filter.further() {
