@@ -21,15 +21,20 @@ impl<'a> Case<'a, '_> {
     pub(super) fn signatures(&mut self, seen: &Seen<'_>, origin: &Origin) -> bool {
         let Seen { own, document, told, .. } = seen;
         let is_signed = |held: &Held| !held.signatures.is_empty();
-        let told_signed =
-            |told: &&Told| told.signature.is_some() || told.name.and_then(|name| self.evidence.held(name)).is_some_and(is_signed);
+        let told_signed = |told: &&Told| {
+            told.signature.is_some() || told.name.and_then(|name| self.evidence.held(name)).is_some_and(is_signed)
+        };
         let registry = self.trust.registry;
         // Of which source a record is that leads to none is not known: it may be one that demands.
         if origin.sources.is_empty() && registry.is_some_and(Registry::demands_signatures) {
             self.findings.note(Code::SignatureDemanded, Answer::Mismatch);
         }
         let is_checked = !self.evidence.checked.is_empty();
-        if origin.sources.is_empty() && !is_checked && !self.held.is_some_and(is_signed) && !told.iter().any(told_signed) {
+        if origin.sources.is_empty()
+            && !is_checked
+            && !self.held.is_some_and(is_signed)
+            && !told.iter().any(told_signed)
+        {
             return false;
         }
         let all: Vec<&Statement> = [own, document].into_iter().chain(told.iter().map(|told| &told.authors)).collect();
