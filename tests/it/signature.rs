@@ -3,6 +3,7 @@
 mod attacks;
 mod certificates;
 mod commands;
+mod forged;
 mod gateway;
 mod published;
 pub(crate) mod stage;
