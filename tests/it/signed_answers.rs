@@ -40,7 +40,7 @@ fn sections() -> String {
 }
 
 fn signing(setup: Setup, party: &Party) -> Setup {
-    let setup = setup.with_file("signing.pem", &party.chain_pem()).with_file("signing.key", &party.key_pem());
+    let setup = setup.with_file("signing.pem", party.chain_pem()).with_file("signing.key", party.key_pem());
     setup.with(&sections())
 }
 
@@ -332,8 +332,8 @@ fn what_does_not_fit_together_does_not_start() {
         ("of somebody else", &stranger, &stranger, "signing.certificate: no name in the certificate"),
         ("an authority's", &root, &root, "signing.certificate: the certificate is not for digital signatures"),
     ] {
-        let setup = gateway().with_file("signing.pem", &certificate.chain_pem());
-        let setup = setup.with_file("signing.key", &key.key_pem()).with(&sections());
+        let setup = gateway().with_file("signing.pem", certificate.chain_pem());
+        let setup = setup.with_file("signing.key", key.key_pem()).with(&sections());
         let (exit, said) = checked(&setup, &ehr);
         assert!(exit != format!("{:?}", ExitCode::SUCCESS) && said.contains(expected), "{name}: {said}");
         let problems = setup.try_in_front_of(&ehr).err().unwrap_or_else(|| panic!("{name} started"));
