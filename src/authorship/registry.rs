@@ -38,9 +38,13 @@ impl Registry {
         let upstream = sources.upstream.identifiers.iter().filter(|_| is_exchange);
         let exchanges = speakers.chain(upstream).filter(|identifier| !by_identifier.contains_key(*identifier));
         let exchanges = exchanges.cloned().collect();
-        // Anchors that cannot be used are found where the registry is loaded; here they would verify nothing.
+        // Anchors and lists that cannot be used are found where the registry is loaded; here they would verify nothing.
         let rules = |source: &Source| {
-            let trust = signature::Trust::new(source.anchors.as_ref()?.pem()).ok()?;
+            let anchors = signature::Trust::new(source.anchors.as_ref()?.pem()).ok()?;
+            let trust = match &source.revocation_lists {
+                Some(lists) => anchors.with_revocation(lists.bytes()).ok()?,
+                None => anchors,
+            };
             Some(Rules { dialect: source.signature_dialect, ..Rules::new(trust) })
         };
         let rules = sources.sources.iter().map(rules).collect();

@@ -23,7 +23,8 @@
 //! A signature is held to the anchors of each source that the record comes from, and to no others. One that leads to none of them
 //! says nothing for the record and nothing against it, unless it is in the source's own name or of other content. So it is with
 //! a certificate that has expired: nobody who could be believed says when it was used. Everything else that is wrong with a
-//! signature is a failure. Certificates are judged as of the time of the exchange; no revocation list is asked.
+//! signature is a failure. Certificates are judged as of the time of the exchange, and looked up in the revocation lists of the
+//! source where it has some.
 
 use std::collections::HashMap;
 

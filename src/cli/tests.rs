@@ -343,6 +343,10 @@ fn a_registry_is_checked_as_a_whole() {
             SOURCES.replace("speakers", "signature_dialect = \"2\"\nspeakers"),
             &["10: source.signature_dialect: must be", "10: source.signature_dialect: has no use"],
         ),
+        (
+            SOURCES.replace("speakers", "revocation_lists = \"none.pem\"\nspeakers"),
+            &["10: source.revocation_lists: cannot read", "10: source.revocation_lists: has no use"],
+        ),
         ("[upstream".to_owned(), &["sources.toml:1:"]),
     ] {
         fs::write(&file, &text).unwrap();

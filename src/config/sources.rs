@@ -62,6 +62,9 @@ pub struct Source {
     pub meta_sources: Vec<String>,
     /// `anchors`: PEM file of the authorities that its signatures must lead to. Default: none, and then none is verified.
     pub anchors: Option<Certificates>,
+    /// `revocation_lists`: PEM file of their CRLs (RFC 5280, section 5). With it a certificate counts only if a list of its
+    /// issuer is in force and does not name it. Default: none, and then nothing is known of revocation.
+    pub revocation_lists: Option<File>,
     /// `signatures`: `accepted` or `demanded`. Default `accepted`.
     pub demands_signature: bool,
     /// `signature_dialect`: the edition of CDex that it signs by, `ci` or `2.1.0`. Default `ci`.
@@ -178,6 +181,13 @@ fn source(
     let speakers = section.texts("speakers", identifier);
     let meta_sources = section.texts("meta_sources", meta_source);
     let anchors = section.file("anchors", anchors);
+    let revocation_lists =
+        section.file("revocation_lists", |path| File::read(path, limits::SIGNATURE_REVOCATION_BYTES));
+    if let (Some(anchors), Some(lists)) = (&anchors, &revocation_lists)
+        && let Err(error) = Trust::new(anchors.pem()).and_then(|trust| trust.with_revocation(lists.bytes()))
+    {
+        section.problem("revocation_lists", &format!("{}: {error}", lists.path().display()));
+    }
     let demands = section.text("signatures", |text| match text {
         "accepted" => Ok(false),
         "demanded" => Ok(true),
@@ -205,8 +215,10 @@ fn source(
     if demands == Some(true) && !section.has("anchors") {
         section.problem("anchors", "is missing: no signature could be verified that is demanded");
     }
-    if section.has("signature_dialect") && !section.has("anchors") {
-        section.problem("signature_dialect", "has no use without anchors");
+    for key in ["signature_dialect", "revocation_lists"] {
+        if section.has(key) && !section.has("anchors") {
+            section.problem(key, "has no use without anchors");
+        }
     }
     if validates == Some(false) && section.has("types") {
         section.problem("types", "has no use while validates_authorship is false");
@@ -231,6 +243,7 @@ fn source(
         speakers: speakers.unwrap_or_default(),
         meta_sources: meta_sources.unwrap_or_default(),
         anchors,
+        revocation_lists,
         demands_signature: demands.unwrap_or(false),
         signature_dialect: dialect.unwrap_or_default(),
         exchange_asserts,

@@ -5,14 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use portcullis::limits;
 use portcullis::signature::{Rules, Trust, Verdict, verify};
 use rcgen::{
-    BasicConstraints, CertificateRevocationListParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use serde_json::{Value, json};
 
 use super::stage::{
     AT, Forge, Party, SEARCHSET, authority, authority_params, examined, instant, leaf_params, other_person, p256,
-    party, rules, told,
+    party, revocation_list, rules, told,
 };
 
 #[test]
@@ -191,44 +190,51 @@ fn the_time_is_stated_or_only_claimed() {
 
 #[test]
 fn what_is_revoked_is_not_believed() {
-    let list = |issuer: &Party, revoked: &[u64], next: (i32, u8)| {
-        let revoked = revoked.iter().map(|serial| RevokedCertParams {
-            serial_number: SerialNumber::from(*serial),
-            revocation_time: date_time_ymd(2026, 11, 2),
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2026, 10, 1),
-            next_update: date_time_ymd(next.0, next.1, 1),
-            crl_number: SerialNumber::from(1_u64),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&Issuer::from_params(&issuer.params, &*issuer.key)).unwrap().pem().unwrap()
-    };
     let between = authority().issue(authority_params("Between"), p256());
     let rogue = Party::self_signed(authority_params("Invented authority"));
     let below = between.issue(leaf_params(), p256());
     for (name, signer, lists, expected, code) in [
-        ("named", &party(), list(authority(), &[7], (2027, 1)), Verdict::Failed, "revoked"),
-        ("not named", &party(), list(authority(), &[8], (2027, 1)), Verdict::Verified, "who-matches"),
-        ("old list", &party(), list(authority(), &[], (2026, 11)), Verdict::CannotVerify, "revocation-stale"),
-        ("list of another", &party(), list(&between, &[], (2027, 1)), Verdict::CannotVerify, "revocation-unknown"),
-        ("list of a rogue", &party(), list(&rogue, &[], (2027, 1)), Verdict::CannotVerify, "revocation-unknown"),
-        ("leaf only", &below, list(&between, &[], (2027, 1)), Verdict::VerifiedWithWarnings, "revocation-partial"),
+        ("named", &party(), revocation_list(authority(), &[7], (2027, 1)), Verdict::Failed, "revoked"),
+        ("not named", &party(), revocation_list(authority(), &[8], (2027, 1)), Verdict::Verified, "who-matches"),
+        (
+            "old list",
+            &party(),
+            revocation_list(authority(), &[], (2026, 11)),
+            Verdict::CannotVerify,
+            "revocation-stale",
+        ),
+        (
+            "list of another",
+            &party(),
+            revocation_list(&between, &[], (2027, 1)),
+            Verdict::CannotVerify,
+            "revocation-unknown",
+        ),
+        (
+            "list of a rogue",
+            &party(),
+            revocation_list(&rogue, &[], (2027, 1)),
+            Verdict::CannotVerify,
+            "revocation-unknown",
+        ),
+        (
+            "leaf only",
+            &below,
+            revocation_list(&between, &[], (2027, 1)),
+            Verdict::VerifiedWithWarnings,
+            "revocation-partial",
+        ),
         (
             "authority between named",
             &below,
-            [list(&between, &[], (2027, 1)), list(authority(), &[7], (2027, 1))].concat(),
+            [revocation_list(&between, &[], (2027, 1)), revocation_list(authority(), &[7], (2027, 1))].concat(),
             Verdict::Failed,
             "revoked",
         ),
         (
             "whole path",
             &below,
-            [list(&between, &[], (2027, 1)), list(authority(), &[], (2027, 1))].concat(),
+            [revocation_list(&between, &[], (2027, 1)), revocation_list(authority(), &[], (2027, 1))].concat(),
             Verdict::Verified,
             "who-matches",
         ),

@@ -11,7 +11,9 @@ use rcgen::SanType;
 use rcgen::string::Ia5String;
 use serde_json::{Value as Json, json};
 
-use super::stage::{AT, Forge, NPI, ORGANISATION, Party, authority, authority_params, instant, party, rules};
+use super::stage::{
+    AT, Forge, NPI, ORGANISATION, Party, authority, authority_params, instant, party, revocation_list, rules,
+};
 use crate::support::{Gateway, Policy, clinic, gateway, policy};
 
 pub(super) const SEARCH: &str = "/Condition?patient=maren&code=urn:c|signed";
@@ -238,6 +240,28 @@ fn a_signed_searchset_makes_its_records_verified() {
         ehr.behave(Behaviour::faithful().status(200, &older).only_for("Condition"));
         let found = gateway.payer("lanternfield").get(SEARCH).searchset().names();
         assert_eq!(found, if leaves { names(&["Condition/one"]) } else { names(&[]) });
+    }
+}
+
+/// The list is read anew with the registry; one that is too old says nothing.
+#[test]
+fn what_its_authority_revoked_makes_no_record_leave() {
+    let registry = registry("demanded").replace("anchors =", "revocation_lists = \"revoked.pem\"\nanchors =");
+    for (name, list, expected) in [
+        ("another", revocation_list(authority(), &[8], (2099, 1)), "verified"),
+        ("this", revocation_list(authority(), &[7], (2099, 1)), "contradicted"),
+        ("too old", revocation_list(authority(), &[8], (2026, 11)), "unknown"),
+    ] {
+        let ehr = clinic();
+        put(&ehr, &directory());
+        put(&ehr, &signed("one"));
+        let gateway = gateway()
+            .with_policy(accepting("", r#""*""#))
+            .with_file("anchors.pem", authority().chain_pem())
+            .with_file("revoked.pem", list)
+            .with_sources(&registry)
+            .in_front_of(&ehr);
+        assert_eq!(verdict(&gateway, "Condition/one"), expected, "{name}");
     }
 }
 

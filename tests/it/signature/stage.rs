@@ -11,8 +11,9 @@ use portcullis::fhir::json::Tape;
 use portcullis::signature::{Identities, Omitted, Report, Rules, Signer, Trust, Verdict, canonical, verify};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, OtherNameValue,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, OtherNameValue, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256,
+    RevokedCertParams, RsaKeySize, SanType, SerialNumber, date_time_ymd,
 };
 use serde_json::{Value, json};
 
@@ -235,4 +236,23 @@ impl Forge {
     pub(crate) fn build(&self) -> Vec<u8> {
         self.place(&self.signed_element())
     }
+}
+
+/// What an issuer says of these serial numbers, until the first day of a month.
+pub(super) fn revocation_list(issuer: &Party, revoked: &[u64], (year, month): (i32, u8)) -> String {
+    let revoked = revoked.iter().map(|serial| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2026, 11, 2),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 10, 1),
+        next_update: date_time_ymd(year, month, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(&Issuer::from_params(&issuer.params, &*issuer.key)).unwrap().pem().unwrap()
 }
