@@ -186,7 +186,7 @@ fn source(
     if let (Some(anchors), Some(lists)) = (&anchors, &revocation_lists)
         && let Err(error) = Trust::new(anchors.pem()).and_then(|trust| trust.with_revocation(lists.bytes()))
     {
-        section.problem("revocation_lists", &format!("{}: {error}", lists.path().display()));
+        section.problem("revocation_lists", format!("{}: {error}", lists.path().display()));
     }
     let demands = section.text("signatures", |text| match text {
         "accepted" => Ok(false),
