@@ -65,7 +65,7 @@ pub use elements::{Elements, Says, is_attributable};
 pub use evidence::{Evidence, Gathered};
 pub use finding::{Answer, Code, Consequence, Findings, Verdict};
 pub use judge::{Judged, judge, sources};
-pub use provenance::{Passage, ProvenanceError, passage};
+pub use provenance::{Passage, ProvenanceError, is_about, passage};
 pub use record::Record;
 pub use registry::{Registry, Trust};
 pub use release::{Release, default_release};

@@ -253,16 +253,20 @@ def of_an_exchange(kind, own, told, document, keepers, world, registry):
 
 
 def originals(told, world, registry):
-    """The registered sources of the originals that an exchange made a record of."""
+    """The registered sources of the originals that an exchange made a record of; none where one of them is not known."""
     found = set()
     for name in told.originals:
         original = world.named.get(name)
         if original is None:
-            continue
+            return set()
         parties = [*world.own(original).organisations]
         parties += [world.party(one["reference"]) for path in KEEPERS.get(original["resourceType"], []) for one in values(original, path)]
         parties += [party for one in world.told(original) for party in one.authors.organisations]
-        found |= {registry.of(party) for party in parties} - {None}
+        parties = [party for party in parties if not registry.is_exchange(party)]
+        of = {registry.of(party) for party in parties} - {None}
+        if not of or any(registry.of(party) is None for party in parties if party.name in world.named):
+            return set()
+        found |= of
     return found
 
 

@@ -40,15 +40,14 @@ pub(super) struct Content {
     /// SHA-1 in base64, as `Attachment.hash` has it.
     pub(super) hash: String,
     pub(super) size: usize,
-    /// `None` where the bytes do not look like XML.
+    /// `None` where the bytes do not look like XML, in whatever encoding.
     pub(super) header: Option<Result<Header, DocumentError>>,
 }
 
 impl Content {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let hash = BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes));
-        let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
-        Self { hash, size: bytes.len(), header: text.starts_with(b"<").then(|| Header::read(bytes)) }
+        Self { hash, size: bytes.len(), header: is_like_xml(bytes).then(|| Header::read(bytes)) }
     }
 
     /// The content that stands in base64, white space in it allowed; `None` where that is none.
@@ -56,6 +55,13 @@ impl Content {
         let bare: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         BASE64_STANDARD.decode(bare).ok().map(|bytes| Self::read(&bytes))
     }
+}
+
+/// Whether a text begins with `<`, in UTF-8, UTF-16 or UTF-32 (XML 1.0 appendix F.1), after white space.
+fn is_like_xml(bytes: &[u8]) -> bool {
+    let marks: [&[u8]; 3] = [b"\xEF\xBB\xBF", b"\xFE\xFF", b"\xFF\xFE"];
+    let bare = marks.iter().find_map(|mark| bytes.strip_prefix(*mark)).unwrap_or(bytes);
+    bare.iter().find(|byte| **byte != 0 && !byte.is_ascii_whitespace()) == Some(&b'<')
 }
 
 /// Who answers for a document, by its header.

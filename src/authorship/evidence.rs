@@ -4,9 +4,12 @@
 //! Provenance is read and resolved once, however many records it is about. Guarantees: nothing of it borrows from what was
 //! added, so that it may be kept; what cannot be read is kept as a fact about its targets. Refuses: nothing.
 
+use std::collections::HashSet;
+
 use aws_lc_rs::digest;
 
 use super::document::Content;
+use super::elements::is_attributable;
 use super::names::{Index, Name, own};
 use super::party::{Class, Link, Party};
 use super::provenance::{self, Provenance};
@@ -75,6 +78,8 @@ pub struct Gathered {
     index: Index,
     held: Vec<Held>,
     provenances: Vec<(Option<Name>, Provenance)>,
+    /// The texts of Provenance that were added: one that comes along and is found by a look-up as well is one.
+    read: HashSet<TextDigest>,
 }
 
 impl Gathered {
@@ -111,11 +116,11 @@ impl Gathered {
         true
     }
 
-    /// Adds a record that others may have been made of.
+    /// Adds a record that others may have been made of; what nobody authors is none.
     pub fn add_original(&mut self, resource: Value<'_>) {
         let text = |name: &str| resource.get(name).and_then(Value::text);
         let Some(Ok(read)) = text("resourceType").map(|stated| ResourceType::parse(&stated)) else { return };
-        if let Some(id) = text("id") {
+        if let Some(id) = text("id").filter(|_| is_attributable(read)) {
             let (own_elements, resource_type) = (Own::read(resource, read, &mut self.index), read.as_str());
             self.note(&own(resource_type, &id), |held| held.original = Some(Box::new(own_elements)));
         }
@@ -221,6 +226,9 @@ impl Gathered {
     }
 
     fn add_provenance(&mut self, name: Option<Name>, resource: Value<'_>) {
+        if !self.read.insert(TextDigest::of(resource)) {
+            return;
+        }
         let (targets, complete) = provenance::targets(resource, &mut self.index);
         let read = Provenance::read(resource, &mut self.index).ok().filter(|_| complete);
         let told = read.map(|provenance| {
@@ -267,14 +275,14 @@ pub(super) struct Checked {
     pub(super) outcome: Outcome,
 }
 
-/// SHA-256 of the text of a record: two records that go by one name are told apart by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// SHA-256 of the text of a resource: two that go by one name are told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TextDigest([u8; 32]);
 
 impl TextDigest {
-    pub(super) fn of(record: &Record<'_>) -> Self {
+    pub(super) fn of(resource: Value<'_>) -> Self {
         let mut digest = [0; 32];
-        let full = digest::digest(&digest::SHA256, record.resource.raw().as_bytes());
+        let full = digest::digest(&digest::SHA256, resource.raw().as_bytes());
         digest.iter_mut().zip(full.as_ref()).for_each(|(to, from)| *to = *from);
         Self(digest)
     }

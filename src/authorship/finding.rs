@@ -166,7 +166,7 @@ codes! {
     AgreementInForce = "agreement-in-force", Unknown, ["PRV-28"];
     /// Who passed the record on may speak for the organisation that it comes from.
     TransmitterSpeaksForSource = "transmitter-speaks-for-source", Unknown, ["PRV-01"];
-    /// What the exchange made itself, it made of an original that is known.
+    /// What the exchange made itself, it made of originals that are all known.
     OriginalKnown = "original-known", Unknown, ["PRV-06"];
     /// A signature was checked, and it holds.
     SignatureHolds = "signature-holds", Contradicted, ["PRV-27"];

@@ -103,9 +103,8 @@ impl<'a> Case<'a, '_> {
         let registry = self.trust.registry;
         let is_exchange =
             |who: &Who| registry.is_some_and(|registry| registry.is_exchange(self.evidence.identifiers(who)));
-        if !told.authors.bodies.iter().any(is_exchange)
-            && let Some(answer) = compare(&own.bodies, &told.authors.bodies, &self.evidence.held)
-        {
+        let bodies: Vec<Who> = told.authors.bodies.iter().filter(|who| !is_exchange(who)).cloned().collect();
+        if let Some(answer) = compare(&own.bodies, &bodies, &self.evidence.held) {
             self.findings.note(Code::OrganisationAgrees, answer);
         }
         let Some(occurred) = told.occurred else { return };
@@ -140,38 +139,33 @@ impl<'a> Case<'a, '_> {
         for attachment in self.record.attachments() {
             let text = |name: &str| attachment.get(name).and_then(Value::text);
             let inline = text("data").map(|data| Content::read_base64(&data));
-            let content = match &inline {
-                Some(Some(content)) => Some(content),
-                Some(None) => {
-                    self.findings.note(Code::DocumentReadable, Answer::Mismatch);
-                    continue;
+            if matches!(inline, Some(None)) {
+                self.findings.note(Code::DocumentReadable, Answer::Mismatch);
+            }
+            let name = text("url").and_then(|url| self.evidence.index.get(&url).0);
+            let linked = name.and_then(|name| self.evidence.held(name)).and_then(|held| held.content.as_deref());
+            let (hash, size) = (text("hash"), attachment.get("size").map(|stated| stated.raw().parse::<usize>().ok()));
+            let is_document = text("contentType").is_some_and(|stated| stated.to_ascii_lowercase().contains("xml"));
+            // R4: where there are both, they are the same content.
+            let contents: Vec<&Content> = inline.iter().flatten().chain(linked).collect();
+            let mut hold = |code, stated: bool, holds: &dyn Fn(&Content) -> bool| {
+                if stated && contents.is_empty() {
+                    self.findings.note(code, Answer::CannotTell);
                 }
-                None => {
-                    let name = text("url").and_then(|url| self.evidence.index.get(&url).0);
-                    name.and_then(|name| self.evidence.held(name)).and_then(|held| held.content.as_deref())
+                for content in contents.iter().filter(|_| stated) {
+                    self.findings.note(code, if holds(content) { Answer::Match } else { Answer::Mismatch });
                 }
             };
-            let told = |holds: Option<bool>| match holds {
-                Some(true) => Answer::Match,
-                Some(false) => Answer::Mismatch,
-                None => Answer::CannotTell,
-            };
-            if let Some(stated) = text("hash") {
-                self.findings.note(Code::AttachmentHash, told(content.map(|content| content.hash == *stated)));
-            }
-            if let Some(stated) = attachment.get("size") {
-                let stated = stated.raw().parse::<usize>().ok();
-                self.findings.note(Code::AttachmentSize, told(content.map(|content| Some(content.size) == stated)));
-            }
-            let is_document = text("contentType").is_some_and(|stated| stated.contains("xml"));
-            match content.and_then(|content| content.header.as_ref()) {
-                Some(Ok(header)) => self.header(own, header, &mut document, keepers),
-                Some(Err(DocumentError::Other)) => {}
-                Some(Err(_)) => self.findings.note(Code::DocumentReadable, Answer::Mismatch),
-                None if is_document && content.is_some() => {
-                    self.findings.note(Code::DocumentReadable, Answer::Mismatch)
+            hold(Code::AttachmentHash, hash.is_some(), &|content| hash.as_deref() == Some(&content.hash));
+            hold(Code::AttachmentSize, size.is_some(), &|content| size.flatten() == Some(content.size));
+            for content in contents {
+                match &content.header {
+                    Some(Ok(header)) => self.header(own, header, &mut document, keepers),
+                    Some(Err(DocumentError::Other)) => {}
+                    Some(Err(_)) => self.findings.note(Code::DocumentReadable, Answer::Mismatch),
+                    None if is_document => self.findings.note(Code::DocumentReadable, Answer::Mismatch),
+                    None => {}
                 }
-                None => {}
             }
         }
         document

@@ -3,7 +3,7 @@
 //! Takes: a record's statements and the registry. Gives: [`Origin`], the sources that are to be held to, and for each Provenance
 //! whether what passed the record on may do so. Guarantees: every source that a Provenance, `meta.source` or a registered
 //! keeper leads to is held to all of its rules; one that the registry does not know is a mismatch. Refuses: an exchange's own
-//! work that leads to no known original.
+//! work that leads to no original, or to one that is not known.
 
 use super::evidence::{Evidence, Told};
 use super::finding::{Answer, Code, Findings};
@@ -59,9 +59,8 @@ impl Inquiry<'_> {
         for told in self.told {
             let mut own_sources = Vec::new();
             let passed = if self.are_exchanges(&told.authors) {
-                let originals = self.originals(told);
-                findings.note(Code::OriginalKnown, if originals.is_empty() { Answer::Mismatch } else { Answer::Match });
-                own_sources.extend(originals);
+                let are_known = self.originals(told, &mut own_sources);
+                findings.note(Code::OriginalKnown, if are_known { Answer::Match } else { Answer::Mismatch });
                 Passed { is_exchanges: true, ..Passed::default() }
             } else {
                 let unknown = self.collect(&told.authors.organisations, &mut own_sources);
@@ -87,7 +86,7 @@ impl Inquiry<'_> {
             is_unknown_keeper |= self.collect(&statement.organisations, &mut origin.sources);
         }
         if origin.sources.is_empty() && !self.registry.upstream_is_exchange() {
-            origin.sources.extend(self.registry.find(self.registry.upstream()));
+            self.registry.find(self.registry.upstream()).for_each(|place| add(&mut origin.sources, place));
         }
         let known = match (is_unknown, origin.sources.is_empty(), is_unknown_keeper) {
             (true, ..) | (_, true, true) => Answer::Mismatch,
@@ -118,10 +117,8 @@ impl Inquiry<'_> {
         let mut is_unknown = false;
         for who in organisations.iter().filter(|who| who.party(&self.evidence.held).is_some()) {
             let identifiers = self.evidence.identifiers(who);
-            match self.registry.find(identifiers) {
-                Some(place) => add(sources, place),
-                None => is_unknown |= !self.registry.is_exchange(identifiers),
-            }
+            is_unknown |= self.registry.find(identifiers).next().is_none() && !self.registry.is_exchange(identifiers);
+            self.registry.find(identifiers).for_each(|place| add(sources, place));
         }
         is_unknown
     }
@@ -133,23 +130,30 @@ impl Inquiry<'_> {
         !statement.organisations.is_empty() && all.all(is_exchange)
     }
 
-    /// The sources that the originals behind an exchange's work come from: an original is here, and whoever made it by its
-    /// own Provenance, its own elements, its `meta.source` or the entity's agents is registered.
-    fn originals(&self, told: &Told) -> Vec<usize> {
-        let mut sources = Vec::new();
+    /// Adds the sources that the originals behind an exchange's work come from; tells whether there are originals and each of
+    /// them is known: it is here, and whoever made it by its own Provenance, its own elements, its `meta.source` or the
+    /// entity's agents is registered, and it is no exchange's work itself. What one of them is of, or who made it, may be a source that would not have it leave.
+    fn originals(&self, told: &Told, sources: &mut Vec<usize>) -> bool {
+        let mut are_known = !told.sources.is_empty();
         for source in &told.sources {
-            let Some(held) = source.what.and_then(|name| self.evidence.held(name)) else { continue };
-            let Some(original) = &held.original else { continue };
-            let abouts = held.about.iter().filter_map(|about| self.evidence.told.get(about.told?));
-            for about in abouts.filter(|about| !self.are_exchanges(&about.authors)) {
-                self.collect(&about.authors.organisations, &mut sources);
+            let held = source.what.and_then(|name| self.evidence.held(name));
+            let Some((held, original)) = held.and_then(|held| Some((held, held.original.as_ref()?))) else {
+                are_known = false;
+                continue;
+            };
+            let mut found = Vec::new();
+            for about in held.about.iter().filter_map(|about| self.evidence.told.get(about.told?)) {
+                are_known &= !self.are_exchanges(&about.authors);
+                are_known &= !self.collect(&about.authors.organisations, &mut found);
             }
-            self.collect(&source.agents.organisations, &mut sources);
-            self.collect(&statement(original, self.evidence).organisations, &mut sources);
+            are_known &= !self.collect(&source.agents.organisations, &mut found);
+            are_known &= !self.collect(&statement(original, self.evidence).organisations, &mut found);
             let meta = original.source.as_deref().and_then(|source| self.registry.find_meta(source));
-            meta.into_iter().for_each(|place| add(&mut sources, place));
+            meta.into_iter().for_each(|place| add(&mut found, place));
+            are_known &= !found.is_empty();
+            found.into_iter().for_each(|place| add(sources, place));
         }
-        sources
+        are_known
     }
 
     /// Whether everything that passed the record on, by this Provenance, may speak for its sources.

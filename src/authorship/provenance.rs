@@ -181,6 +181,13 @@ fn instant(text: &str) -> Option<Timestamp> {
     Span::parse(text).filter(|_| has_zone && has_seconds)?.start
 }
 
+/// Whether a Provenance has a target of which `is` holds, told by the literal reference without its version.
+pub fn is_about(provenance: Value<'_>, is: impl Fn(&str) -> bool) -> bool {
+    let targets = provenance.get("target").into_iter().flat_map(Value::each);
+    let mut literals = targets.filter_map(|target| target.get("reference").and_then(Value::text));
+    literals.any(|literal| is(split_version(&literal).0))
+}
+
 /// What may be shown of a Provenance beside what leaves of its targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Passage {

@@ -102,6 +102,8 @@ impl Own {
         elements.each(resource, Says::Custodian, &mut |value| {
             if own.custodians.len() < limits::RECORD_AUTHORS {
                 own.custodians.push(Link::read(value, resource, names));
+            } else if own.custodians.len() == limits::RECORD_AUTHORS {
+                own.custodians.push(Link::Broken);
             }
         });
         let source = resource.get("meta").and_then(|meta| meta.get("source")).and_then(Value::text);

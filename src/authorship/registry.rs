@@ -57,9 +57,9 @@ impl Registry {
         &self.sources
     }
 
-    /// The source with one of these identifiers.
-    pub(super) fn find(&self, identifiers: &[Identifier]) -> Option<usize> {
-        identifiers.iter().find_map(|identifier| self.by_identifier.get(identifier)).copied()
+    /// The sources with one of these identifiers: more than one, where somebody goes by the names of several.
+    pub(super) fn find(&self, identifiers: &[Identifier]) -> impl Iterator<Item = usize> {
+        identifiers.iter().filter_map(|identifier| self.by_identifier.get(identifier)).copied()
     }
 
     /// The source that this `meta.source` means.
@@ -88,7 +88,13 @@ impl Registry {
 
     /// Whether somebody passes on or assembles what is others', and is no source.
     pub(super) fn is_exchange(&self, identifiers: &[Identifier]) -> bool {
-        self.find(identifiers).is_none() && identifiers.iter().any(|identifier| self.exchanges.contains(identifier))
+        self.find(identifiers).next().is_none()
+            && identifiers.iter().any(|identifier| self.exchanges.contains(identifier))
+    }
+
+    /// Whether somebody is a source or an exchange.
+    pub(super) fn is_registered(&self, identifiers: &[Identifier]) -> bool {
+        self.find(identifiers).next().is_some() || self.is_exchange(identifiers)
     }
 
     pub(super) fn upstream_is_exchange(&self) -> bool {

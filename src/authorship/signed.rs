@@ -1,7 +1,8 @@
 //! Whether a record is signed by whom it names as author.
 //!
 //! Takes: the outcomes of the signatures on a record and on its Provenance. Gives: whether one holds that is the author's or the
-//! author's organisation's, and leads to the trust anchors of every source that has some. Guarantees: a signature on a
+//! author's organisation's, and leads to the trust anchors of every source that has some, for each of them by itself or by
+//! somebody who is no other source and no exchange. Guarantees: a signature on a
 //! Provenance is held to the authors of that Provenance alone, one on the record itself or on the answer that it came in also to
 //! the sources that it comes from; and one that was verified over another text counts for nothing.
 //! Refuses: to take an exchange's signature for an author's, and what a Provenance carries for a signature on itself.
@@ -73,10 +74,16 @@ impl<'a> Case<'a, '_> {
                 bound.extend((binds == Answer::Match).then_some(outcome));
             }
         }
+        // One authority certifies many: that it is the source's does not make every signature below it the source's.
+        let is_anothers = |outcome: &Outcome, source: &Source| {
+            registry.is_some_and(|registry| registry.is_registered(&outcome.signers))
+                && !share(&source.identifiers, &outcome.signers)
+        };
         let is_anchored = |source: &Source| match &source.anchors {
-            Some(_) => {
-                bound.iter().any(|outcome| outcome.anchored.as_ref().is_some_and(|of| source.identifiers.contains(of)))
-            }
+            Some(_) => bound.iter().any(|outcome| {
+                outcome.anchored.as_ref().is_some_and(|of| source.identifiers.contains(of))
+                    && !is_anothers(outcome, source)
+            }),
             None => !bound.is_empty(),
         };
         let mut is_anchored_everywhere = true;
@@ -96,7 +103,7 @@ impl<'a> Case<'a, '_> {
         if all.is_empty() {
             return Vec::new();
         }
-        let of = TextDigest::of(self.record);
+        let of = TextDigest::of(self.record.resource);
         let itself = self.held.and_then(|held| held.itself.as_ref()).and_then(|about| about.told);
         let itself = itself.filter(|_| self.is_provenance());
         all.iter().filter(|checked| checked.of == of || (itself.is_some() && checked.told == itself)).collect()

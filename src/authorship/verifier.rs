@@ -35,7 +35,6 @@ use super::registry::Trust;
 use super::signature::{Outcome, Signer, State};
 use crate::clock::Now;
 use crate::config::Source;
-use crate::fhir::identifier::Identifier;
 use crate::fhir::json::{Tape, Value};
 use crate::limits;
 use crate::signature::{Examined, Role, Rules, Verdict, Weight, examine_apart, examine_within, has_own_signature};
@@ -95,7 +94,7 @@ impl<'r> Verifier<'r> {
         if let Some(bundle) = whole {
             found.extend(self.whole(bundle, &sources).into_iter().map(|outcome| (None, outcome)));
         }
-        let of = TextDigest::of(record);
+        let of = TextDigest::of(record.resource);
         evidence.checked.extend(found.into_iter().map(|(told, outcome)| Checked { of, told, outcome }));
         self.left < before
     }
@@ -191,7 +190,7 @@ fn provenances(record: &Record<'_>, evidence: &Evidence) -> Vec<usize> {
 /// What a signature that was examined by the anchors of `source` says of authorship; `None` where it holds for a part alone.
 fn outcome(examined: &Examined, source: &Source) -> Option<Outcome> {
     let signer = examined.signer.as_ref();
-    let who = signer.and_then(|signer| signer.who.as_deref()).and_then(Identifier::parse);
+    let who = signer.and_then(|signer| signer.identifier.clone());
     let is_own = who.as_ref().is_some_and(|who| source.identifiers.contains(who));
     let state = match examined.verdict {
         Verdict::Verified | Verdict::VerifiedWithWarnings if !examined.is_whole => return None,

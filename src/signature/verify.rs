@@ -20,6 +20,7 @@ use super::jose;
 use super::role::{Role, role};
 use super::who::Identities;
 use crate::clock::Now;
+use crate::fhir::identifier::Identifier;
 use crate::fhir::json::{JsonError, Kind, Tape, Value};
 use crate::limits;
 use crate::oauth::algorithm::Algorithm;
@@ -54,6 +55,9 @@ pub struct SignerNote {
     /// `Signature.who.identifier` as `system|value`, else its reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
+    /// `Signature.who.identifier`. What a certificate has as a URI is none, whatever it looks like.
+    #[serde(skip)]
+    pub identifier: Option<Identifier>,
     /// Organisation or name in the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
@@ -222,5 +226,6 @@ fn signer(content: Value<'_>, element: &Element, certificate: Option<String>) ->
     let (role, role_by) = role(content, element);
     let identifier = element.identifier.as_ref();
     let who = identifier.map(|(system, value)| format!("{}|{value}", system.as_deref().unwrap_or_default()));
-    SignerNote { role, role_by, who: who.or_else(|| element.reference.clone()), certificate }
+    let known = identifier.and_then(|(system, value)| Identifier::of(system.as_deref()?, value));
+    SignerNote { role, role_by, who: who.or_else(|| element.reference.clone()), identifier: known, certificate }
 }

@@ -3,8 +3,12 @@
 use portcullis::demo::ehr::Behaviour;
 use serde_json::{Value as Json, json};
 
-use super::gateway::{SEARCH, about, condition, forge, names, provenance, put, searchset, signed, stage, verdict};
-use super::stage::{Forge, Party, authority, authority_params, leaf_params, named, other_person, p256, params, party};
+use super::gateway::{
+    SEARCH, about, condition, forge, names, provenance, put, registry, searchset, signed, stage, stage_by, verdict,
+};
+use super::stage::{
+    Forge, NPI, ORGANISATION, Party, authority, authority_params, leaf_params, named, other_person, p256, params, party,
+};
 
 /// What was done to a signed record, and what comes of it where signatures are accepted, and where they are demanded.
 fn attacks() -> Vec<(&'static str, Vec<Json>, &'static str, &'static str)> {
@@ -113,4 +117,67 @@ fn a_verdict_is_of_the_text_that_was_signed() {
         let answer = gateway.payer("lanternfield").get(&format!("{SEARCH}&_count={count}"));
         assert!(answer.text().contains("headache") && !answer.text().contains("FORGED"), "{}", answer.text());
     }
+}
+
+/// One authority may have certified all of them: what a source demands is its own signature.
+#[test]
+fn a_demand_is_not_met_by_another_organisation_of_the_same_authority() {
+    let other = format!("{NPI}|1992999999");
+    let own = |registry: &str| registry.replace("valid_from", &format!("speakers = [\"{other}\"]\nvalid_from"));
+    let exchange = own(&registry("demanded"))
+        .replace("\"ehr\"", &format!("\"exchange\"\nidentifiers = [\"{other}\"]"))
+        .replace("speakers", "exchange_asserts = true\nspeakers");
+    let second = registry("accepted").replace(ORGANISATION.1, "1992999999").replace("Signing", "Other");
+    let second = second.split_once("[[source]]").unwrap().1.to_owned();
+    let two = format!("{}\n[[source]]{second}", registry("demanded"));
+    let organization = json!({"resourceType": "Organization", "id": "other",
+        "identifier": [{"system": NPI, "value": "1992999999"}]});
+    let role = json!({"resourceType": "PractitionerRole", "id": "signing-role",
+        "practitioner": {"reference": "Practitioner/signing-doctor"},
+        "organization": {"reference": "Organization/signing-clinic"}});
+    let mut record = condition("one", "headache");
+    let by_others = |record: &Json| {
+        let mut forge = forge(&other_person(), record);
+        forge.element["who"]["identifier"]["value"] = json!("1992999999");
+        let mut about = about(&[forge.signed_element()]);
+        about["agent"][0]["onBehalfOf"] = json!({"reference": "Organization/other"});
+        about
+    };
+    let mut original = condition("original", "headache");
+    original["code"]["coding"][0]["code"] = json!("original");
+    original["asserter"] = json!({"reference": "Organization/signing-clinic"});
+    let mut made = by_others(&record);
+    made["agent"][0] = json!({"type": made["agent"][0]["type"], "who": {"reference": "Organization/other"}});
+    made["entity"] = json!([{"role": "source", "what": {"reference": "Condition/original"}}]);
+    let (ehr, gateway) = stage_by(&exchange, "", r#""*""#);
+    put(&ehr, &[organization.clone(), original, record.clone(), made]);
+    let by_an_exchange = verdict(&gateway, "Condition/one");
+    record["recorder"] = json!({"reference": "PractitionerRole/signing-role"});
+    let by_another = [two.replace("demanded", "accepted"), two].map(|registry| {
+        let (ehr, gateway) = stage_by(&registry, "", r#""*""#);
+        put(&ehr, &[organization.clone(), role.clone(), record.clone(), by_others(&record)]);
+        verdict(&gateway, "Condition/one")
+    });
+    assert_eq!((&*by_an_exchange, by_another), ("unknown", ["asserted-by-source", "unknown"].map(ToOwned::to_owned)));
+}
+
+/// A name that a certificate has as a URI is no identifier, whatever it looks like.
+#[test]
+fn a_uri_that_looks_like_an_identifier_is_none() {
+    let registry = registry("accepted").replace("anchors =", "signature_dialect = \"2.1.0\"\nanchors =");
+    let uri = format!("{NPI}|{}", ORGANISATION.1);
+    let mut params = named(params("Somebody else"), "1992999999", &uri);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    let (clinic, stranger) = (party(), authority().issue(params, p256()));
+    let record = condition("one", "headache");
+    let verdicts =
+        [json!({"identifier": {"system": NPI, "value": ORGANISATION.1}}), json!({"reference": uri})].map(|who| {
+            let is_own = who["reference"].is_null();
+            let mut forge = forge(if is_own { &clinic } else { &stranger }, &record);
+            forge.element["who"] = who;
+            let (ehr, gateway) = stage_by(&registry, "", r#""*""#);
+            put(&ehr, &[record.clone(), about(&[forge.signed_element()])]);
+            verdict(&gateway, "Condition/one")
+        });
+    assert_eq!(verdicts, ["verified", "asserted-by-source"].map(ToOwned::to_owned));
 }

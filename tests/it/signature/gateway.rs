@@ -121,7 +121,7 @@ pub(super) fn stage(signatures: &str, includes: &str, elements: &str) -> (Ehr, G
     stage_by(&registry(signatures), includes, elements)
 }
 
-fn stage_by(registry: &str, includes: &str, elements: &str) -> (Ehr, Gateway) {
+pub(super) fn stage_by(registry: &str, includes: &str, elements: &str) -> (Ehr, Gateway) {
     let ehr = clinic();
     put(&ehr, &directory());
     let gateway = gateway()
