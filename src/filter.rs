@@ -134,7 +134,7 @@ pub fn read_linking(
     Ok(filtered)
 }
 
-/// The resources of an answer of which nothing but the authorship is still to be judged.
+/// The resources of an answer of which nothing but the authorship is still to be judged, and those that come along with them.
 pub fn unattributed(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Result<HashSet<Reference>, FilterError> {
     if let Interaction::Read(asked) = question.interaction() {
         let judged = read(bytes, question, bases)?;
@@ -142,7 +142,10 @@ pub fn unattributed(bytes: &[u8], question: &Question, bases: Bases<'_>) -> Resu
         let is_left = judged.body().is_some() || judged.tally().withheld.contains_key(&Withheld::Authorship);
         return Ok(is_left.then_some(own).into_iter().collect());
     }
-    let judged = explain(bytes, question, bases, None)?.into_iter();
+    let mut filter = BundleFilter::presuming(question, bases);
+    filter.feed(bytes)?;
+    filter.end()?;
+    let judged = filter.into_account().into_iter();
     let left = judged.filter(|one| one.withheld.is_none_or(|reason| reason == Withheld::Authorship));
     Ok(left.filter_map(|one| one.resource).collect())
 }

@@ -220,6 +220,7 @@ MUTATIONS = [
      "context.get(\"identifier\").is_none() && ⟦context.get(\"type\").is_none_or(names_it)⟧;", "true"),
     ("content of another media type", CONTENT, "if ⟦!agrees || !is_media(&stated)⟧ {", "!is_media(&stated)"),
     ("content that contradicts its document", CONTENT, "⟦judge.check_answered(resource_type, document)?⟧;", "()"),
+    ("content that is not attached", CONTENT, "⟦!is_attached(document, &identity, &judge.ehr())⟧ {", "false"),
     # bundle.rs: what is said of the whole?
     ("a bundle that is no searchset", ENVELOPE, "\"type\" if ⟦!is(\"searchset\")⟧ =>", "false"),
     ("links to elsewhere", ENVELOPE, ".filter(|rest| ⟦rest.starts_with(['/', '?']) && !rest.contains('#') && !leaves_base(rest)⟧);", "true"),
@@ -274,6 +275,7 @@ MUTATIONS = [
     ("verified: another text of the same name", OUTCOMES, "filter(|checked| ⟦checked.of == of⟧ ||", "true"),
     ("verified: a record that leads to no source", OUTCOMES, "if ⟦origin.sources.is_empty() && registry.is_some_and(Registry::demands_signatures)⟧ {", "false"),
     ("verified: demanded", OUTCOMES, "if ⟦source.demands_signature⟧ {", "false"),
+    ("verified: another source of the same authority", OUTCOMES, "&& ⟦!is_anothers(outcome, source)⟧", "true"),
     ("verified: one of several targets", VERIFIER, "filter(|_| ⟦told.targets == 1⟧)", "true"),
     ("verified: a part of a form", VERIFIER, "if ⟦!examined.is_whole⟧ => return None,", "false"),
     ("verified: an unknown authority in the source's own name", VERIFIER, "let is_strangers = ⟦!is_own⟧ && fatal()", "true"),
@@ -430,6 +432,7 @@ CAUGHT_BY = {
     "whose content, by a type that is another": "Y-72",
     "content of another media type": "Y-73",
     "content that contradicts its document": "W-08",
+    "content that is not attached": "W-09",
     "a bundle that is no searchset": "Y-61",
     "links to elsewhere": "Y-62",
     "links that leave the base by dots": "Y-63",

@@ -2,8 +2,8 @@
 //!
 //! Takes: [`LookUp`]s and room for the record of their exchange. Gives: the bytes of a searchset for each. Guarantees: several
 //! take one request, a batch of searches, where the EHR answers that; each is kept like any answer, below the decision, by its
-//! own search, however it was asked. Refuses: more than [`limits::ATTRIBUTED_PAGE_BYTES`]; a batch that is not answered entry
-//! for entry, of which nothing is used.
+//! own search, however it was asked. Refuses: more than [`limits::ATTRIBUTED_PAGE_BYTES`]; what answers another
+//! search; a batch that is not answered entry for entry, of which nothing is used.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::{Ehr, FetchError, RESOURCE, checked};
 use crate::audit::HeldSpace;
 use crate::fhir::json::{Tape, Value};
 use crate::fhir::name::ResourceType;
+use crate::fhir::reference::Reference;
 use crate::id::ExchangeId;
 use crate::limits;
 use crate::rewrite::{LookUp, Together};
@@ -48,7 +49,7 @@ impl Ehr {
         let mut learned = Learned::default();
         learned.asked.extend(missing.iter().map(|look_up| look_up.resource_type()));
         let answers = match (Together::of(&missing), missing.first()) {
-            (Some(together), _) => match self.ask_together(&together, missing.len(), exchange).await? {
+            (Some(together), _) => match self.ask_together(&together, &missing, exchange).await? {
                 Some(answers) => answers,
                 None => return Ok(learned),
             },
@@ -79,22 +80,28 @@ impl Ehr {
 
     async fn search_by(&self, look_up: &LookUp, exchange: ExchangeId) -> Result<Bytes, FetchError> {
         let answer = self.send(look_up.target(), look_up.form().cloned(), exchange).await?;
-        whole(checked(answer)?).await
+        let found = whole(checked(answer)?).await?;
+        if is_answer(&found, look_up) { Ok(found) } else { Err(FetchError::Mismatch) }
     }
 
     /// The answers to so many searches; `None` where the EHR does not answer them together, whatever it says instead.
     async fn ask_together(
         &self,
         together: &Together,
-        count: usize,
+        look_ups: &[&LookUp],
         exchange: ExchangeId,
     ) -> Result<Option<Vec<Result<Bytes, FetchError>>>, FetchError> {
         let target = if self.origin.base_path().is_empty() { "/" } else { "" };
         let answer = self.send_as(target, Some((RESOURCE, together.body().clone())), exchange).await?;
         let parts = match checked(answer) {
-            Ok(body) => parts(&whole(body).await?, count),
+            Ok(body) => parts(&whole(body).await?, look_ups.len()),
             Err(_) => None,
         };
+        // Answers that were exchanged between the entries would each be kept as that to another search.
+        let fits = |(part, look_up): (&Result<Bytes, FetchError>, &&LookUp)| {
+            part.as_ref().map_or(true, |found| is_answer(found, look_up))
+        };
+        let parts = parts.filter(|parts| parts.iter().zip(look_ups).all(fits));
         self.apart_since.set(if parts.is_some() { None } else { Some(Instant::now()) });
         Ok(parts)
     }
@@ -116,6 +123,24 @@ async fn whole(body: UpstreamBody) -> Result<Bytes, FetchError> {
         Whole::Complete(bytes) => Ok(bytes),
         Whole::Larger { .. } => Err(FetchError::TooLarge),
     }
+}
+
+/// Whether a searchset can be the answer to this search.
+fn is_answer(found: &Bytes, look_up: &LookUp) -> bool {
+    let mut tape = Tape::new();
+    let Ok(document) = tape.read(found) else { return false };
+    let root = document.root();
+    let entries = root.get("entry").into_iter().flat_map(Value::each).filter_map(|entry| entry.get("resource"));
+    let found: Vec<_> = entries
+        .map(|resource| {
+            let text = |name: &str| resource.get(name).and_then(Value::text).unwrap_or_default();
+            let (type_name, id) = (text("resourceType"), text("id"));
+            let name = Reference::parse(&format!("{type_name}/{id}"), &[]);
+            (type_name, name)
+        })
+        .collect();
+    root.get("resourceType").and_then(Value::text).is_some_and(|stated| stated == "Bundle")
+        && look_up.may_find(found.iter().map(|(type_name, name)| (&**type_name, name.clone())))
 }
 
 /// The answers in a `batch-response`: one for each that was asked, or none at all.

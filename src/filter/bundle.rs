@@ -203,6 +203,13 @@ impl<'q> BundleFilter<'q> {
         Self { account: Some(Vec::new()), ..Self::new(question, bases) }
     }
 
+    /// The same, where everything counts as answered for.
+    pub(super) fn presuming(question: &'q Question, bases: Bases<'q>) -> Self {
+        let mut filter = Self::explaining(question, bases);
+        filter.judge.presume();
+        filter
+    }
+
     /// What became of every resource, in the order in which that was certain.
     pub(super) fn into_account(self) -> Vec<Judged> {
         self.account.unwrap_or_default()

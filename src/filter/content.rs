@@ -4,7 +4,8 @@
 //! bytes themselves. Guarantees: the document was judged as a read of it is, and still leads to this Binary, which was judged
 //! as well. Refuses: a Binary that is somebody else's by its own words, labelled, or of another media type than the document
 //! says; and where the decision asks who is responsible for the document, content by which another verdict is due: it has
-//! another hash or size than is stated, or is a C-CDA document whose header cannot be read or names another author. Content is
+//! another hash or size than is stated, or is a C-CDA document whose header cannot be read or names another author, or is none of
+//! the attachments of the document. Content is
 //! looked into here, where it is at hand, and never fetched to judge a page of documents.
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::closure::ContentLinks;
 use super::judge::Judge;
 use super::tally::{Tally, Withheld};
 use super::{Attribution, Bases, FilterError, Released, read_linking};
+use crate::authorship::Record;
 use crate::decide::Kept;
 use crate::fhir::json::{Tape, Value};
 use crate::fhir::name::Id;
@@ -90,6 +92,9 @@ pub fn content(
         judge.attribute(known.map(Arc::new));
         let resource_type = question.interaction().resource_type();
         judge.check_answered(resource_type, document)?;
+        if judge.asks_authorship(resource_type) && !is_attached(document, &identity, &judge.ehr()) {
+            return Err(Withheld::Authorship);
+        }
         Ok(attached)
     });
     match attached {
@@ -132,6 +137,14 @@ fn attached(
     let plain: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let bytes = STANDARD.decode(plain).map_err(|_| Withheld::Malformed)?;
     Ok(Attached { bytes: Released(bytes), media: stated.into() })
+}
+
+/// Whether a document has a Binary as one of the attachments that its author answers for: another URL in it, of an extension
+/// as it may be, says nothing that content could be held to.
+fn is_attached(document: Value<'_>, binary: &Reference, bases: &[&str]) -> bool {
+    let urls = Record::read(document).into_iter().flat_map(|record| record.attachments().collect::<Vec<_>>());
+    let mut urls = urls.filter_map(|attachment| attachment.get("url").and_then(Value::text));
+    urls.any(|url| binary.is_named_by(&url, bases))
 }
 
 /// Whether a security context is a patient whose data may be released, or the document itself, and nothing in it says

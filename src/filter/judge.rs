@@ -84,6 +84,8 @@ pub(super) struct Judge<'q> {
     withheld: WithheldNames,
     links: Option<&'q dyn ContentLinks>,
     attribution: Option<Arc<Attribution>>,
+    /// Everything counts as answered for, to learn what is to be asked about.
+    presumes: bool,
 }
 
 impl<'q> Judge<'q> {
@@ -91,7 +93,18 @@ impl<'q> Judge<'q> {
         let ehr = memmem::Finder::new(bases.ehr);
         let (released, intact, referred_to) = Default::default();
         let withheld = WithheldNames::default();
-        Self { question, bases, ehr, released, intact, referred_to, withheld, links, attribution: None }
+        Self {
+            question,
+            bases,
+            ehr,
+            released,
+            intact,
+            referred_to,
+            withheld,
+            links,
+            attribution: None,
+            presumes: false,
+        }
     }
 
     /// Judges what follows by this, where the decision asks who is responsible.
@@ -99,9 +112,17 @@ impl<'q> Judge<'q> {
         self.attribution = attribution;
     }
 
+    /// Takes everything for answered for: of what is judged so, nothing leaves.
+    pub(super) fn presume(&mut self) {
+        self.presumes = true;
+    }
+
     /// The verdict on who is responsible for a resource, where the decision asks for it; nobody, where nothing was gathered.
     pub(super) fn authorship(&self, resource_type: ResourceType, resource: Value<'_>) -> Option<authorship::Verdict> {
         self.question.rule(resource_type)?.authorship?;
+        if self.presumes {
+            return Some(authorship::Verdict::Verified);
+        }
         let known = self.attribution.as_ref();
         Some(known.map_or(authorship::Verdict::Unknown, |known| known.verdict(resource)))
     }
@@ -112,6 +133,11 @@ impl<'q> Judge<'q> {
             Some(rule) => self.check_authorship(rule, resource_type, resource).map(drop),
             None => Err(Withheld::Type),
         }
+    }
+
+    /// Whether the decision asks who is responsible for resources of a type.
+    pub(super) fn asks_authorship(&self, resource_type: ResourceType) -> bool {
+        self.question.rule(resource_type).is_some_and(|rule| rule.authorship.is_some())
     }
 
     /// What the verdict on a resource rests on, in codes of findings.

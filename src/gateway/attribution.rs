@@ -2,11 +2,13 @@
 //!
 //! Takes: a question whose decision asks for it, and the EHR's answer, held whole. Gives: an [`Attribution`], which the filter
 //! judges by. Guarantees: at most [`limits::EVIDENCE_LOOKUPS`] requests to the EHR beside the answer's own, however many records
-//! it holds, and two where the EHR answers batches and gives along what roles are of; only what passes every other check of the
+//! it holds, and two where the EHR answers batches and gives along what roles are of (three where records came along with others:
+//! an EHR does not give along the Provenance of those); only what passes every other check of the
 //! filter is asked about, so that nothing else shows in requests, times and failures; where something was not asked, or answered
 //! in part, nobody answers for anything; signatures on those records are verified over the bytes that came, one after the other
 //! with a pause for others in between. Refuses: an EHR that fails.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use bytes::Bytes;
 
 use super::Gateway;
 use crate::audit::HeldSpace;
-use crate::authorship::{Evidence, Gathered, Record, Registry, Trust, Verifier};
+use crate::authorship::{Evidence, Gathered, Record, Registry, Trust, Verifier, is_about};
 use crate::clock::Now;
 use crate::fetch::FetchError;
 use crate::fhir::json::{Kind, Tape, Value};
@@ -45,8 +47,8 @@ impl Gateway {
         let mut inquiry = Inquiry::of(question, answer, self.shared.bases())?;
         let (mut left, mut look_ups_made) = (limits::EVIDENCE_LOOKUPS, Vec::new());
         let comes_along = self.shared.provenance == ProvenanceFrom::Include && inquiry.comes_along;
-        let mut next: Vec<LookUp> =
-            LookUp::provenance(question, &inquiry.records).filter(|_| !comes_along).into_iter().collect();
+        let unproven = if comes_along { &inquiry.included } else { &inquiry.records };
+        let mut next: Vec<LookUp> = LookUp::provenance(question, unproven).into_iter().collect();
         loop {
             if next.is_empty() {
                 next = inquiry.next(question);
@@ -65,10 +67,13 @@ impl Gateway {
             let look_ups = std::mem::take(&mut next);
             for (look_up, found) in look_ups.iter().zip(learned.found) {
                 inquiry.asked.extend(look_up.names().iter().cloned());
+                inquiry.asked_originals |= look_up.is_of_originals();
                 match found {
                     Ok(found) => inquiry.add(&found, look_up)?,
-                    // What the EHR does not show is not known; that it fails is another matter.
-                    Err(FetchError::Status(400..=499) | FetchError::Hidden(_)) => inquiry.is_whole = false,
+                    // What the EHR does not show, or answers by something else, is not known; that it fails is another matter.
+                    Err(FetchError::Status(400..=499) | FetchError::Hidden(_) | FetchError::Mismatch) => {
+                        inquiry.is_whole = false;
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -118,6 +123,8 @@ struct Inquiry {
     gathered: Gathered,
     /// Records whose authors are asked for.
     records: Vec<Reference>,
+    /// Of those, the ones that came along with others: an EHR gives along the Provenance of what it was searched for alone.
+    included: Vec<Reference>,
     /// People and organisations that the records name themselves.
     named: Vec<Reference>,
     /// People and organisations that are there.
@@ -138,6 +145,7 @@ impl Inquiry {
         let mut inquiry = Self {
             gathered: Gathered::new(&[bases.ehr]),
             records: Vec::new(),
+            included: Vec::new(),
             named: Vec::new(),
             here: HashSet::new(),
             asked: HashSet::new(),
@@ -150,10 +158,19 @@ impl Inquiry {
         let mut tape = Tape::new();
         let root = tape.read(answer).map_err(FilterError::from)?.root();
         if let Interaction::Read(_) = question.interaction() {
-            inquiry.resource(root, question, &wanted);
+            inquiry.resource(root, false, question, &wanted);
             return Ok(inquiry);
         }
-        resources(root).for_each(|resource| inquiry.resource(resource, question, &wanted));
+        let search = question.interaction().search();
+        let brings_own =
+            search.is_some_and(|search| search.includes().iter().any(|include| include.brings(search.resource_type())));
+        let is_included = |entry: Value<'_>| {
+            let mode = entry.get("search").and_then(|search| search.get("mode")).and_then(Value::text);
+            brings_own && mode.is_none_or(|mode| mode != "match")
+        };
+        entries(root).for_each(|(entry, resource)| {
+            inquiry.resource(resource, is_included(entry), question, &wanted);
+        });
         let links = root.get("link").into_iter().flat_map(Value::each);
         let mut own =
             links.filter(|link| link.get("relation").and_then(Value::text).is_some_and(|name| name == "self"));
@@ -164,8 +181,8 @@ impl Inquiry {
         Ok(inquiry)
     }
 
-    fn resource(&mut self, resource: Value<'_>, question: &Question, wanted: &HashSet<Reference>) {
-        self.gather(resource);
+    fn resource(&mut self, resource: Value<'_>, is_included: bool, question: &Question, wanted: &HashSet<Reference>) {
+        self.gather(resource, &|name| wanted.contains(name));
         let Some(record) = Record::read(resource) else { return };
         self.comes_along |= record.resource_type().as_str() == "Provenance";
         let bases = [&*self.ehr];
@@ -173,6 +190,9 @@ impl Inquiry {
         let asks = question.rule(own.resource_type).is_some_and(|rule| rule.authorship.is_some());
         if asks && wanted.contains(&own) {
             self.named.extend(record.names().iter().filter_map(|name| Reference::parse(name, &bases)));
+            if is_included || own.resource_type != question.interaction().resource_type() {
+                self.included.push(own.clone());
+            }
             self.records.push(own);
         }
     }
@@ -189,8 +209,10 @@ impl Inquiry {
         if bundle.get("link").into_iter().flat_map(Value::each).any(goes_on) {
             self.is_whole = false;
         }
+        let asked: HashSet<Reference> =
+            if look_up.is_of_originals() { look_up.names() } else { &self.records }.iter().cloned().collect();
         for resource in resources(bundle) {
-            self.gather(resource);
+            self.gather(resource, &|name| asked.contains(name));
             if look_up.is_of_originals() && named(resource).is_some_and(|name| look_up.names().contains(&name)) {
                 self.gathered.add_original(resource);
             }
@@ -198,7 +220,13 @@ impl Inquiry {
         Ok(())
     }
 
-    fn gather(&mut self, resource: Value<'_>) {
+    /// Takes in people, organisations, and the Provenance of what `concerns` anybody: whom other Provenance names, nobody asks for.
+    fn gather(&mut self, resource: Value<'_>, concerns: &dyn Fn(&Reference) -> bool) {
+        let is_of = |name: &str| Reference::parse(name, &[&self.ehr]).is_some_and(|name| concerns(&name));
+        let is_provenance = resource.get("resourceType").and_then(Value::text).is_some_and(|of| of == "Provenance");
+        if is_provenance && !is_about(resource, is_of) && !named(resource).is_some_and(|name| concerns(&name)) {
+            return;
+        }
         if self.gathered.add(resource) {
             self.here.extend(named(resource));
         }
@@ -207,8 +235,9 @@ impl Inquiry {
     /// What is asked for next: originals, which lead to further organisations, then the people and organisations that are
     /// wanted and were not asked for, one search for each type of them.
     fn next(&mut self, question: &Question) -> Vec<LookUp> {
-        if let Some(originals) = self.originals(question) {
-            return vec![originals];
+        let originals = self.originals(question);
+        if !originals.is_empty() {
+            return originals;
         }
         let bases = [&*self.ehr];
         let wanted: Vec<Reference> =
@@ -231,18 +260,23 @@ impl Inquiry {
         look_ups
     }
 
-    /// What an exchange made records of, where a registry says whose word is taken for that; of one type, that of most.
-    fn originals(&mut self, question: &Question) -> Option<LookUp> {
-        if std::mem::replace(&mut self.asked_originals, true) || question.permit().registry().is_none() {
-            return None;
+    /// What an exchange made records of, where a registry says whose word is taken for that; those of most come first. What is
+    /// not asked for is no original that is known.
+    fn originals(&mut self, question: &Question) -> Vec<LookUp> {
+        if self.asked_originals || question.permit().registry().is_none() {
+            return Vec::new();
         }
         let bases = [&*self.ehr];
         let names = self.gathered.originals().into_iter().filter_map(|name| Reference::parse(name, &bases));
         let mut by_type: BTreeMap<&str, Vec<Reference>> = BTreeMap::new();
         names.for_each(|name| by_type.entry(name.resource_type.as_str()).or_default().push(name));
-        let mut names = by_type.into_values().max_by_key(Vec::len)?;
-        names.truncate(limits::EVIDENCE_COUNT as usize);
-        LookUp::originals(question, names)
+        let mut by_type: Vec<Vec<Reference>> = by_type.into_values().collect();
+        by_type.sort_by_key(|names| Reverse(names.len()));
+        let look_up = |mut names: Vec<Reference>| {
+            names.truncate(limits::EVIDENCE_COUNT as usize);
+            LookUp::originals(question, names)
+        };
+        by_type.into_iter().filter_map(look_up).collect()
     }
 }
 
@@ -251,6 +285,12 @@ fn named(resource: Value<'_>) -> Option<Reference> {
 }
 
 fn resources<'v>(bundle: Value<'v>) -> impl Iterator<Item = Value<'v>> {
+    entries(bundle).map(|(_, resource)| resource)
+}
+
+/// The entries that hold a resource.
+fn entries<'v>(bundle: Value<'v>) -> impl Iterator<Item = (Value<'v>, Value<'v>)> {
     let entries = bundle.get("entry").into_iter().flat_map(Value::each);
-    entries.filter_map(|entry| entry.get("resource")).filter(|resource| resource.kind() == Kind::Object)
+    let held = entries.filter_map(|entry| Some((entry, entry.get("resource")?)));
+    held.filter(|(_, resource)| resource.kind() == Kind::Object)
 }

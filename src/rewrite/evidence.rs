@@ -134,6 +134,17 @@ impl LookUp {
         Some(Self { resource_type, names: Vec::new(), is_of_originals: false, query, target, form, keep })
     }
 
+    /// Whether what was found, of these types and names, can be an answer to it, and not to another search: something that it
+    /// looks for is there, or nothing at all.
+    pub fn may_find<'f>(&self, found: impl Iterator<Item = (&'f str, Option<Reference>)>) -> bool {
+        let mut found = found.filter(|(type_name, _)| *type_name != "OperationOutcome").peekable();
+        let is_sought = |(type_name, name): (&str, Option<Reference>)| {
+            type_name == self.resource_type.as_str()
+                && (self.names.is_empty() || name.is_some_and(|name| self.names.contains(&name)))
+        };
+        found.peek().is_none() || found.any(is_sought)
+    }
+
     /// The people, roles, organisations or originals that it looks for.
     pub fn names(&self) -> &[Reference] {
         &self.names

@@ -11,15 +11,15 @@ use serde_json::{Value as Json, json};
 
 use crate::support::{Gateway, Policy, clinic, gateway, policy};
 
-const SEARCH: &str = "/Condition?patient=maren&code=urn:c|authored";
-const DOCTOR: &str = "Practitioner/author-doctor";
+pub(crate) const SEARCH: &str = "/Condition?patient=maren&code=urn:c|authored";
+pub(crate) const DOCTOR: &str = "Practitioner/author-doctor";
 
 /// Payment takes what a source answers for, treatment everything.
-fn by_purpose(includes: &str) -> Policy {
+pub(crate) fn by_purpose(includes: &str) -> Policy {
     accepting("Condition", includes)
 }
 
-fn accepting(attributed: &str, includes: &str) -> Policy {
+pub(crate) fn accepting(attributed: &str, includes: &str) -> Policy {
     policy(&format!(
         r#"
 default decision := {{"allow": false, "reasons": [{{"code": "never", "text": "Never.", "basis": "none"}}]}}
@@ -46,7 +46,7 @@ accepted := ["contradicted", "unknown", "asserted-by-hie", "asserted-by-source",
     ))
 }
 
-fn condition(id: &str, more: &Json) -> Json {
+pub(crate) fn condition(id: &str, more: &Json) -> Json {
     let mut condition = json!({
         "resourceType": "Condition", "id": id, "subject": {"reference": "Patient/maren"},
         "code": {"coding": [{"system": "urn:c", "code": "authored"}]},
@@ -55,17 +55,17 @@ fn condition(id: &str, more: &Json) -> Json {
     condition
 }
 
-fn practitioner(id: &str, npi: &str) -> Json {
+pub(crate) fn practitioner(id: &str, npi: &str) -> Json {
     json!({"resourceType": "Practitioner", "id": id, "name": [{"family": id}],
         "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": npi}]})
 }
 
-fn organization(id: &str, npi: &str) -> Json {
+pub(crate) fn organization(id: &str, npi: &str) -> Json {
     json!({"resourceType": "Organization", "id": id, "name": id,
         "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": npi}]})
 }
 
-fn provenance(id: &str, targets: &[&str], author: &str) -> Json {
+pub(crate) fn provenance(id: &str, targets: &[&str], author: &str) -> Json {
     let targets: Vec<Json> = targets.iter().map(|target| json!({"reference": target})).collect();
     let code = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
     json!({"resourceType": "Provenance", "id": id, "target": targets, "recorded": "2025-03-01T10:00:00Z",
@@ -73,13 +73,13 @@ fn provenance(id: &str, targets: &[&str], author: &str) -> Json {
             "onBehalfOf": {"reference": "Organization/author-clinic"}}]})
 }
 
-fn put(ehr: &Ehr, resources: &[Json]) {
+pub(crate) fn put(ehr: &Ehr, resources: &[Json]) {
     let entries: Vec<Json> = resources.iter().map(|resource| json!({"resource": resource})).collect();
     ehr.put(&json!({"resourceType": "Bundle", "type": "collection", "entry": entries}).to_string()).unwrap();
 }
 
 /// Records that differ in what is known of their author.
-fn with_records(ehr: &Ehr) {
+pub(crate) fn with_records(ehr: &Ehr) {
     let recorded = json!({"recorder": {"reference": DOCTOR}});
     put(
         ehr,
@@ -115,7 +115,7 @@ const VERDICTS: &[(&str, &str)] = &[
     ("Condition/authored-mistyped", "unknown"),
 ];
 
-fn marks(resource: &Json) -> Vec<&str> {
+pub(crate) fn marks(resource: &Json) -> Vec<&str> {
     let tags = resource["meta"]["tag"].as_array().map(Vec::as_slice).unwrap_or_default();
     let ours = tags.iter().filter(|tag| tag["system"] == "urn:portcullis:authorship");
     ours.filter_map(|tag| tag["code"].as_str()).collect()
@@ -163,7 +163,7 @@ fn a_payer_gets_what_somebody_answers_for_and_treatment_gets_all_of_it_marked() 
     }
 }
 
-fn names(names: &[&str]) -> BTreeSet<String> {
+pub(crate) fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -365,7 +365,7 @@ fn evidence_in_part_is_none_and_a_page_that_cannot_be_held_is_no_answer() {
 }
 
 /// A C-CDA document by the author of this NPI, kept by the clinic.
-fn ccda(npi: &str) -> String {
+pub(crate) fn ccda(npi: &str) -> String {
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <ClinicalDocument xmlns="urn:hl7-org:v3">
@@ -393,7 +393,7 @@ fn attachments() -> Vec<(&'static str, Json, String, bool)> {
     ]
 }
 
-fn document(id: &str, attachment: Json) -> Json {
+pub(crate) fn document(id: &str, attachment: Json) -> Json {
     json!({"resourceType": "DocumentReference", "id": id, "status": "current", "subject": {"reference": "Patient/maren"},
         "author": [{"reference": DOCTOR}], "content": [{"attachment": attachment}]})
 }
@@ -480,7 +480,7 @@ fn what_was_looked_up_for_an_answer_is_on_record() {
     }
 }
 
-const REGISTRY: &str = r#"
+pub(crate) const REGISTRY: &str = r#"
 [upstream]
 kind = "exchange"
 identifiers = ["http://hl7.org/fhir/sid/us-npi|1992999999"]

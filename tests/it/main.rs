@@ -29,6 +29,7 @@ mod layers;
 mod limits;
 mod lossless;
 mod operators;
+mod overlooked;
 mod own_policies;
 mod own_provenance;
 mod page_links;

@@ -15,7 +15,12 @@ const SYSTEM: &str = "urn:portcullis:authorship";
 
 /// Whether a resource may hold such a tag: a cheap question before a thorough one.
 pub(super) fn may_be_marked(resource: Value<'_>) -> bool {
-    resource.traits().veiled || memmem::find(resource.raw().as_bytes(), SYSTEM.as_bytes()).is_some()
+    let contained = resource.get("contained").into_iter().flat_map(Value::each);
+    let metas = std::iter::once(resource).chain(contained).filter_map(|resource| resource.get("meta"));
+    let mut tags = metas.filter_map(|meta| meta.get("tag")).flat_map(Value::each);
+    resource.traits().veiled
+        || memmem::find(resource.raw().as_bytes(), SYSTEM.as_bytes()).is_some()
+        || tags.any(is_mark)
 }
 
 impl Writer<'_> {
