@@ -42,8 +42,9 @@ pub const TRAILER_BYTES: usize = 4 * 1024;
 pub const BODY_IDLE: Duration = Duration::from_secs(15);
 /// Time for a whole request body.
 pub const BODY_TOTAL: Duration = Duration::from_secs(60);
-/// Read and write buffer of a connection: measured, no processor cost against hyper's 400 KiB default.
-pub const CONNECTION_BUFFER: usize = 64 * 1024;
+/// Read and write buffer of a connection: smaller ones cost processor time, larger ones memory of every answer in flight, of
+/// which there are up to four. Above [`REQUEST_HEAD_BYTES`] and [`UPSTREAM_HEAD_BYTES`].
+pub const CONNECTION_BUFFER: usize = 48 * 1024;
 /// Streams of one HTTP/2 connection.
 pub const H2_STREAMS: u32 = 100;
 /// Header list of one HTTP/2 request as RFC 9113 section 6.5.2 counts it. Above [`REQUEST_HEAD_BYTES`], so that a head which

@@ -14,7 +14,7 @@ const SPREAD: u32 = 0x9E37_79B1;
 const FEW_MEMBERS: usize = 64;
 /// What a name or a value takes of a text without indentation, and for how many of them there is room from the beginning.
 const BYTES_OF_A_VALUE: usize = 16;
-const FIRST_VALUES: usize = 1_024;
+const FIRST_VALUES: usize = 256;
 
 /// Reads one value that starts at or after `start` into `tape`; gives the position after it.
 pub(super) fn document(bytes: &[u8], start: usize, tape: &mut Tape) -> Result<usize, JsonError> {
