@@ -4,7 +4,7 @@
     mutate.py [--part tests|attacks] [--only TEXT] [--find]
 
 A copy of the sources is compiled once, with every mutation in it behind a switch; each run of the tests turns one on. The
-tests are those of the filter and the careless EHR (tests/it/careless.rs), or those of signatures: one of them must fail for
+tests are those of the filter and the careless EHR (tests/it/careless.rs, tests/it/overlooked.rs), or those of signatures: one of them must fail for
 each mutation, and none without. The attacks are those of the hostile suite (tests/hostile): a case of it must fail for each
 mutation of the filter's own files, and none without. CAUGHT_BY says which; where that one does not fail, every case that is about what the
 filter sees is tried. --find tries all those for each mutation, and prints the table anew; --only takes the mutations whose
@@ -37,7 +37,7 @@ from gateway import ROOT, Cases  # noqa: E402
 SCRATCH = pathlib.Path(os.environ.get("PORTCULLIS_CI_WORK") or pathlib.Path.home() / ".cache/portcullis-ci") / "mutants"
 FOLDERS = SCRATCH / "folders"  # of the tests, which may be stopped before they tidy up
 TARGET = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
-TESTS = [("lib", "filter::"), ("it", "careless::")]
+TESTS = [("lib", "filter::"), ("it", "careless::"), ("it", "overlooked::")]
 TESTS_OF_SIGNATURES = [("lib", "signature::"), ("it", "signature::")]
 SECONDS = 120
 # The cases that are about what the filter sees, by the beginnings of their ids; those likely to find something come first.
