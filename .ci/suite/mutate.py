@@ -317,7 +317,7 @@ CAUGHT_BY = {
     "signed: an address rewritten": "W-05",
     "signed: a mark taken from what is contained": "W-06",
     "signed: a summary": "W-07",
-    "mark of the EHR's own": "W-01",
+    "mark of the EHR's own": "W-10",
     "patient": "Y-76",
     "one patient of several": "Y-02",
     "subject": "Y-77",
