@@ -4,11 +4,11 @@
     mutate.py [--part tests|attacks] [--only TEXT] [--find]
 
 A copy of the sources is compiled once, with every mutation in it behind a switch; each run of the tests turns one on. The
-tests are those of the filter and the careless EHR (tests/it/careless.rs, tests/it/overlooked.rs), or those of signatures: one of them must fail for
-each mutation, and none without. The attacks are those of the hostile suite (tests/hostile): a case of it must fail for each
-mutation of the filter's own files, and none without. CAUGHT_BY says which; where that one does not fail, every case that is about what the
-filter sees is tried. --find tries all those for each mutation, and prints the table anew; --only takes the mutations whose
-name holds TEXT.
+tests are those of the filter and of what an EHR may do wrong (tests/it/careless.rs, tests/it/overlooked.rs), or those of
+signatures: one of them must fail for each mutation, and none without. The attacks are those of the hostile suite
+(tests/hostile): a case of it must fail for each mutation of the filter's own files, and none without. CAUGHT_BY says which;
+where that one does not fail, every case that is about what the filter sees is tried. --find tries all those for each mutation,
+and prints the table anew; --only takes the mutations whose name holds TEXT.
 
 A mutation says in which file, names the text with the expression to be replaced in ⟦ ⟧ (blanks do not count), and what
 stands there instead; entries of one name are one mutation. A text that is not there exactly once is an error, so that this

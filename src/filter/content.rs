@@ -5,12 +5,11 @@
 //! as well. Refuses: a Binary that is somebody else's by its own words, labelled, or of another media type than the document
 //! says; and where the decision asks who is responsible for the document, content by which another verdict is due: it has
 //! another hash or size than is stated, or is a C-CDA document whose header cannot be read or names another author, or is none of
-//! the attachments of the document. Content is
-//! looked into here, where it is at hand, and never fetched to judge a page of documents.
-
-use std::sync::Arc;
+//! the attachments of the document. Content is looked into here, where it is at hand, and never fetched to judge a page of
+//! documents.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

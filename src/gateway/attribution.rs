@@ -3,10 +3,10 @@
 //! Takes: a question whose decision asks for it, and the EHR's answer, held whole. Gives: an [`Attribution`], which the filter
 //! judges by. Guarantees: at most [`limits::EVIDENCE_LOOKUPS`] requests to the EHR beside the answer's own, however many records
 //! it holds, and two where the EHR answers batches and gives along what roles are of (three where records came along with others:
-//! an EHR does not give along the Provenance of those); only what passes every other check of the
-//! filter is asked about, so that nothing else shows in requests, times and failures; where something was not asked, or answered
-//! in part, nobody answers for anything; signatures on those records are verified over the bytes that came, one after the other
-//! with a pause for others in between. Refuses: an EHR that fails.
+//! an EHR does not give along the Provenance of those); only what passes every other check of the filter is asked about, so that
+//! nothing else shows in requests, times and failures; where something was not asked, or answered in part, nobody answers for
+//! anything; signatures on those records are verified over the bytes that came, one after the other with a pause for others in
+//! between. Refuses: an EHR that fails.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
